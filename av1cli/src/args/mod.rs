@@ -1,0 +1,195 @@
+//! The command line as it was typed. Nothing here looks at the world: values are
+//! checked one by one, and [`crate::settings`] makes sense of them together.
+
+mod encode;
+mod svtav1;
+mod value;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+pub(crate) use self::encode::EncodeArgs;
+use crate::exit::Exit;
+use crate::log;
+use crate::render;
+
+/// Shrinks a video library: AV1 video and Opus audio, and no file is harmed
+#[derive(Debug, Parser)]
+#[command(
+    name = "av1cli",
+    version,
+    max_term_width = 100,
+    after_long_help = format!("{}\n\n{}", log::HELP, Exit::help()),
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Encode one file into another
+    #[command(after_long_help = format!("{}\n\n{}", render::json_help(), Exit::help()))]
+    Transcode(TranscodeArgs),
+    /// Show what `transcode` would do with each stream of a file, and why
+    #[command(after_long_help = Exit::help())]
+    Plan(PlanArgs),
+    /// Show what a file holds
+    #[command(after_long_help = Exit::help())]
+    Probe(ProbeArgs),
+    /// Tell whether the libraries here can do all of it, and what to do if not
+    #[command(after_long_help = Exit::help())]
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `transcode`.
+#[derive(Debug, Args)]
+pub(crate) struct TranscodeArgs {
+    /// File to encode; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) input: PathBuf,
+
+    /// Matroska file to write, such as film.av1.mkv
+    ///
+    /// It is written under a dot name beside its final one and renamed at the end:
+    /// the final name appears whole or not at all.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+
+    /// Replace OUTPUT if it exists, once the new file is complete
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    #[command(flatten)]
+    pub(crate) encode: EncodeArgs,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+/// How `transcode` tells what it does.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reporting")]
+pub(crate) struct ReportArgs {
+    /// Print JSON lines on stdout, for machines
+    ///
+    /// The lines and their fields are listed below. Warnings and errors still come
+    /// on stderr too.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// No progress bar and no final line; warnings and errors still come
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Write one line to FILE when the run is over: `done: ...`, `skipped: ...`,
+    /// `failed: ...` or `cancelled`
+    ///
+    /// What FILE held before is lost. A wrong command line (exit code 2) writes nothing.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) summary: Option<PathBuf>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// File to look into; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Print the verdict as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) encode: EncodeArgs,
+}
+
+/// Arguments of `probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// File to look into; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Print everything that is known as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell, such as bash
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_out_of_range_are_told_with_what_is_allowed() {
+        let message = |flags: &[&str]| {
+            let words = ["av1cli", "transcode", "in.mp4", "out.mkv"];
+            let error = Cli::try_parse_from(words.iter().chain(flags)).expect_err("refused");
+            error.to_string().lines().next().expect("a line").to_owned()
+        };
+        let cases = [
+            (
+                ["--crf", "99"],
+                "'--crf <N>': crf 99 is out of range: 1 to 63 are allowed",
+            ),
+            (
+                ["--crf", "300"],
+                "'--crf <N>': crf 300 is out of range: 1 to 63 are allowed",
+            ),
+            (["--preset", "fast"], "'--preset <N>': not a whole number"),
+            (
+                ["--film-grain", "51"],
+                "'--film-grain <N>': film grain 51 is out of range: 0 to 50 are allowed",
+            ),
+            (
+                ["--audio-bitrate", "1"],
+                "'--audio-bitrate <KBPS>': audio bitrate 1 is out of range: 6 to 510 are allowed",
+            ),
+            (
+                ["--svtav1-params", "tune=0:crf=20"],
+                "'--svtav1-params <K=V:K=V>': crf=20: give it as --crf, so that the plan tells the truth",
+            ),
+        ];
+        for (flags, expected) in cases {
+            assert!(message(&flags).ends_with(expected), "{}", message(&flags));
+        }
+    }
+
+    #[test]
+    fn long_help_ends_with_the_exit_codes_and_short_help_stays_short() {
+        let mut command = Cli::command();
+        let transcode = command.find_subcommand_mut("transcode").expect("defined");
+        let long = transcode.render_long_help().to_string();
+        assert!(long.contains("frames_done"), "{long}");
+        assert!(long.trim_end().ends_with(&Exit::help()), "{long}");
+        let short = transcode.render_help().to_string();
+        assert!(!short.contains("Exit codes"), "{short}");
+    }
+}

@@ -1,0 +1,23 @@
+//! The commands, one file each.
+
+mod completions;
+mod doctor;
+mod plan;
+mod probe;
+mod transcode;
+
+use crate::args::Command;
+use crate::exit::Exit;
+use crate::log;
+
+/// Runs a command; returns how the process ends.
+pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
+    let logs = log::start()?;
+    match command {
+        Command::Transcode(args) => transcode::run(args, logs),
+        Command::Plan(args) => plan::run(args),
+        Command::Probe(args) => probe::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

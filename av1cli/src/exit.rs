@@ -1,0 +1,240 @@
+//! Exit codes. They are an interface: a number never changes its meaning.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use av1core::{ErrorKind, RejectReason};
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// The number that the shell sees.
+    pub(crate) code: u8,
+    /// What it means, for the table at the end of `--help`.
+    meaning: &'static str,
+}
+
+impl Exit {
+    pub(crate) const DONE: Self = Self::new(0, "done");
+    pub(crate) const UNEXPECTED: Self = Self::new(1, "unexpected failure");
+    pub(crate) const USAGE: Self = Self::new(2, "wrong usage: a flag or its value");
+    pub(crate) const SKIPPED: Self =
+        Self::new(3, "skipped: the source is left alone, nothing was written");
+    pub(crate) const OUTPUT_EXISTS: Self = Self::new(4, "the output exists (see --overwrite)");
+    pub(crate) const OUTPUT_IS_SOURCE: Self = Self::new(5, "the output is the source");
+    pub(crate) const SOURCE_UNREADABLE: Self =
+        Self::new(6, "the source is missing, not a file, or cannot be read");
+    pub(crate) const SOURCE_UNFIT: Self = Self::new(
+        7,
+        "the source cannot be encoded: empty, no media, no video, encrypted, unknown codec",
+    );
+    pub(crate) const SOURCE_DAMAGED: Self = Self::new(8, "the source is damaged or cut short");
+    pub(crate) const OUTPUT_REFUSED: Self = Self::new(
+        9,
+        "the output's folder is missing or read-only, or its name is not one to write to",
+    );
+    pub(crate) const DISK_FULL: Self = Self::new(10, "no space left where the output goes");
+    pub(crate) const OUTPUT_IO: Self = Self::new(11, "writing the output failed");
+    pub(crate) const ENCODER: Self = Self::new(
+        12,
+        "an encoder is missing or refused its settings (see av1cli doctor)",
+    );
+    pub(crate) const MISMATCH: Self = Self::new(13, "the result did not match the plan");
+    pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
+
+    const ALL: [Self; 15] = [
+        Self::DONE,
+        Self::UNEXPECTED,
+        Self::USAGE,
+        Self::SKIPPED,
+        Self::OUTPUT_EXISTS,
+        Self::OUTPUT_IS_SOURCE,
+        Self::SOURCE_UNREADABLE,
+        Self::SOURCE_UNFIT,
+        Self::SOURCE_DAMAGED,
+        Self::OUTPUT_REFUSED,
+        Self::DISK_FULL,
+        Self::OUTPUT_IO,
+        Self::ENCODER,
+        Self::MISMATCH,
+        Self::CANCELLED,
+    ];
+
+    const fn new(code: u8, meaning: &'static str) -> Self {
+        Self { code, meaning }
+    }
+
+    /// The table that ends `--help`.
+    pub(crate) fn help() -> String {
+        let lines: Vec<_> = Self::ALL
+            .iter()
+            .map(|exit| format!("  {:>3}  {}", exit.code, exit.meaning))
+            .collect();
+        format!("Exit codes:\n{}", lines.join("\n"))
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code)
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        classify(kind).1
+    }
+}
+
+/// The kind's name in JSON lines, and the exit code.
+fn classify(kind: ErrorKind) -> (&'static str, Exit) {
+    use ErrorKind as K;
+    match kind {
+        K::NotFound => ("not_found", Exit::SOURCE_UNREADABLE),
+        K::NotAFile => ("not_a_file", Exit::SOURCE_UNREADABLE),
+        K::Unreadable => ("unreadable", Exit::SOURCE_UNREADABLE),
+        K::Empty => ("empty", Exit::SOURCE_UNFIT),
+        K::NotMedia => ("not_media", Exit::SOURCE_UNFIT),
+        K::NoVideo => ("no_video", Exit::SOURCE_UNFIT),
+        K::Encrypted => ("encrypted", Exit::SOURCE_UNFIT),
+        K::UnknownCodec => ("unknown_codec", Exit::SOURCE_UNFIT),
+        K::Truncated => ("truncated", Exit::SOURCE_DAMAGED),
+        K::Damaged => ("damaged", Exit::SOURCE_DAMAGED),
+        K::OutputExists => ("output_exists", Exit::OUTPUT_EXISTS),
+        K::OutputIsSource => ("output_is_source", Exit::OUTPUT_IS_SOURCE),
+        K::OutputFolder => ("output_folder", Exit::OUTPUT_REFUSED),
+        K::OutputFormat => ("output_format", Exit::OUTPUT_REFUSED),
+        K::OutputDenied => ("output_denied", Exit::OUTPUT_REFUSED),
+        K::DiskFull => ("disk_full", Exit::DISK_FULL),
+        K::OutputIo => ("output_io", Exit::OUTPUT_IO),
+        K::EncoderMissing => ("encoder_missing", Exit::ENCODER),
+        K::EncoderRefused => ("encoder_refused", Exit::ENCODER),
+        K::Mismatch => ("mismatch", Exit::MISMATCH),
+        K::Cancelled => ("cancelled", Exit::CANCELLED),
+        K::Library => ("library", Exit::UNEXPECTED),
+        _ => ("unexpected", Exit::UNEXPECTED),
+    }
+}
+
+/// The kind's name in JSON lines.
+pub(crate) fn kind_name(kind: ErrorKind) -> &'static str {
+    classify(kind).0
+}
+
+impl From<&RejectReason> for Exit {
+    fn from(reason: &RejectReason) -> Self {
+        match reason {
+            RejectReason::NoVideo
+            | RejectReason::Encrypted { .. }
+            | RejectReason::UnknownCodec { .. } => Self::SOURCE_UNFIT,
+            RejectReason::NoFrame { .. } => Self::SOURCE_DAMAGED,
+            _ => Self::UNEXPECTED,
+        }
+    }
+}
+
+/// How a failed command ends.
+impl From<&anyhow::Error> for Exit {
+    fn from(error: &anyhow::Error) -> Self {
+        if let Some(error) = error.downcast_ref::<av1core::Error>() {
+            Self::from(error.kind())
+        } else if error.is::<Usage>() {
+            Self::USAGE
+        } else {
+            Self::UNEXPECTED
+        }
+    }
+}
+
+/// A command line that is well formed and cannot be meant so.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [ErrorKind; 22] = [
+        ErrorKind::NotFound,
+        ErrorKind::NotAFile,
+        ErrorKind::Empty,
+        ErrorKind::Unreadable,
+        ErrorKind::NotMedia,
+        ErrorKind::NoVideo,
+        ErrorKind::Encrypted,
+        ErrorKind::UnknownCodec,
+        ErrorKind::Truncated,
+        ErrorKind::Damaged,
+        ErrorKind::OutputExists,
+        ErrorKind::OutputIsSource,
+        ErrorKind::OutputFolder,
+        ErrorKind::OutputFormat,
+        ErrorKind::OutputDenied,
+        ErrorKind::DiskFull,
+        ErrorKind::OutputIo,
+        ErrorKind::EncoderMissing,
+        ErrorKind::EncoderRefused,
+        ErrorKind::Mismatch,
+        ErrorKind::Cancelled,
+        ErrorKind::Library,
+    ];
+
+    #[test]
+    fn every_kind_has_its_own_name_and_a_code() {
+        for kind in KINDS {
+            let words: String = format!("{kind:?}")
+                .chars()
+                .enumerate()
+                .flat_map(|(at, c)| {
+                    let gap = (at > 0 && c.is_ascii_uppercase()).then_some('_');
+                    gap.into_iter().chain(Some(c.to_ascii_lowercase()))
+                })
+                .collect();
+            assert_eq!(kind_name(kind), words);
+            let unexpected = Exit::from(kind) == Exit::UNEXPECTED;
+            assert_eq!(unexpected, kind == ErrorKind::Library, "{kind:?}");
+        }
+    }
+
+    /// The compiler cannot tell that a kind is missing here (the enum may grow), its
+    /// source can.
+    #[test]
+    fn no_kind_of_the_library_is_forgotten() {
+        let source = include_str!("../../av1core/src/error.rs");
+        let body = source
+            .split_once("pub enum ErrorKind {")
+            .and_then(|(_, rest)| rest.split_once("\n}"))
+            .expect("the enum")
+            .0;
+        let declared: Vec<_> = body
+            .lines()
+            .map(|line| line.trim().trim_end_matches(','))
+            .filter(|line| !line.is_empty() && !line.starts_with("//"))
+            .collect();
+        let mapped = KINDS.map(|kind| format!("{kind:?}"));
+        assert_eq!(declared, mapped);
+    }
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        assert!(Exit::ALL.is_sorted_by(|a, b| a.code < b.code));
+    }
+
+    #[test]
+    fn a_failed_command_ends_with_the_code_of_its_cause() {
+        let library = av1core::probe("/nowhere/at/all").expect_err("not there");
+        let with_context = anyhow::Error::from(library).context("while looking");
+        assert_eq!(Exit::from(&with_context), Exit::SOURCE_UNREADABLE);
+        let usage = anyhow::anyhow!("permission denied").context(Usage("no".to_owned()));
+        assert_eq!(Exit::from(&usage), Exit::USAGE);
+        assert_eq!(Exit::from(&anyhow::anyhow!("?")), Exit::UNEXPECTED);
+    }
+}

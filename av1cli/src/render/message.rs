@@ -1,0 +1,128 @@
+//! What there is to tell of a run, as plain data with its fields' public names.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use av1core::{Error, Event, Plan, Progress, Report, SkipReason};
+use serde::Serialize;
+
+use crate::exit::{self, Exit};
+
+/// One thing told of a run; its serialized form is a line of `--json`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Message<'a> {
+    Planned { plan: &'a Plan },
+    WaitingForEncoder,
+    Progress(&'a Progress),
+    Warning { message: &'a str },
+    Done(Finished<'a>),
+    Skipped(Skipped<'a>),
+    Error(Failed),
+}
+
+impl<'a> Message<'a> {
+    /// What an event tells; `None` for one that this program does not know.
+    pub(super) fn from_event(event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::Planned(plan) => Self::Planned { plan },
+            Event::WaitingForEncoder => Self::WaitingForEncoder,
+            Event::Progress(progress) => Self::Progress(progress),
+            Event::Warning(message) => Self::Warning { message },
+            _ => return None,
+        })
+    }
+}
+
+/// An output in its place.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finished<'a> {
+    // Text and not a path: serde refuses a path that is not UTF-8, file systems do not.
+    pub(super) output: Cow<'a, str>,
+    pub(super) encoder: &'a str,
+    pub(super) frames: u64,
+    pub(super) source_bytes: u64,
+    pub(super) output_bytes: u64,
+    pub(super) film_us: i64,
+    pub(super) elapsed_us: u64,
+    pub(super) decode_errors: u64,
+    pub(super) warnings: &'a [String],
+}
+
+impl<'a> From<&'a Report> for Finished<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self {
+            output: report.output.to_string_lossy(),
+            encoder: &report.encoder,
+            frames: report.frames,
+            source_bytes: report.source_bytes,
+            output_bytes: report.output_bytes,
+            film_us: report.film_us,
+            elapsed_us: report.elapsed_us,
+            decode_errors: report.decode_errors,
+            warnings: &report.warnings,
+        }
+    }
+}
+
+/// A source left alone.
+#[derive(Debug, Serialize)]
+pub(crate) struct Skipped<'a> {
+    source: Cow<'a, str>,
+    pub(super) reason: &'a SkipReason,
+    message: String,
+    allowed_by: Option<&'static str>,
+}
+
+impl<'a> Skipped<'a> {
+    pub(crate) fn new(source: &'a Path, reason: &'a SkipReason) -> Self {
+        Self {
+            source: source.to_string_lossy(),
+            reason,
+            message: reason.to_string(),
+            allowed_by: reason.allowed_by(),
+        }
+    }
+
+    /// The line for people.
+    pub(crate) fn line(&self) -> String {
+        let line = format!("{}: skipped: {}", self.source, self.message);
+        match self.allowed_by {
+            Some(flag) => format!("{line}; {flag} takes it all the same"),
+            None => line,
+        }
+    }
+}
+
+/// A failure.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failed {
+    kind: &'static str,
+    pub(super) message: String,
+    exit_code: u8,
+}
+
+impl From<&Error> for Failed {
+    fn from(error: &Error) -> Self {
+        Self {
+            kind: exit::kind_name(error.kind()),
+            message: error.to_string(),
+            exit_code: Exit::from(error.kind()).code,
+        }
+    }
+}
+
+impl Failed {
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.exit_code == Exit::CANCELLED.code
+    }
+
+    /// The line for people. Who cancels makes no error.
+    pub(super) fn line(&self) -> String {
+        if self.is_cancelled() {
+            self.message.clone()
+        } else {
+            format!("error: {}", self.message)
+        }
+    }
+}

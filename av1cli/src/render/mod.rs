@@ -1,0 +1,67 @@
+//! What a run tells, for three kinds of readers: people ([`human`]), machines
+//! ([`json`]) and a script that wants one line at the end ([`summary`]). Each is a
+//! consumer of the same [`Message`]s.
+
+mod bar;
+mod human;
+mod json;
+mod message;
+pub(crate) mod stream;
+mod summary;
+pub(crate) mod table;
+
+use av1core::Event;
+
+pub(crate) use self::json::help as json_help;
+pub(crate) use self::message::{Message, Skipped};
+use self::{human::Human, json::Json, summary::Summary};
+use crate::out;
+use crate::settings::{Settings, Show};
+
+/// A reader of a run.
+trait Renderer {
+    fn show(&mut self, message: &Message<'_>) -> anyhow::Result<()>;
+}
+
+/// All readers of one run.
+pub(crate) struct Renderers {
+    readers: Vec<Box<dyn Renderer>>,
+    /// Told once: a full disk behind stdout must not end an encode of hours.
+    failed: bool,
+}
+
+impl Renderers {
+    /// The readers that the settings ask for, told that the run begins.
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let mut readers: Vec<Box<dyn Renderer>> = vec![Box::new(Human::new(settings.show))];
+        if settings.show == Show::Json {
+            readers.push(Box::new(Json));
+        }
+        if let Some(path) = &settings.summary {
+            readers.push(Box::new(Summary::open(path, settings)?));
+        }
+        Ok(Self {
+            readers,
+            failed: false,
+        })
+    }
+
+    /// Shows what the engine told. Events of a kind that came after this program are let pass.
+    pub(crate) fn event(&mut self, event: &Event) {
+        if let Some(message) = Message::from_event(event) {
+            self.show(&message);
+        }
+    }
+
+    /// Shows a message to every reader.
+    pub(crate) fn show(&mut self, message: &Message<'_>) {
+        for reader in &mut self.readers {
+            if let Err(error) = reader.show(message)
+                && !self.failed
+            {
+                self.failed = true;
+                out::note(&format!("warning: {error:#}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A Matroska file being written.
+
+use std::fs::File;
+use std::io;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::codec;
+use ffmpeg_next::ffi::*;
+use ffmpeg_next::format::context::{Output, StreamIo};
+use ffmpeg_next::packet::Mut;
+
+use super::io::{Ledger, Tracked};
+use super::{check, dictionary};
+use crate::media::{Chapter, Disposition, Tags};
+use crate::units::{Ratio, TimeBase};
+
+/// Bytes handed to the file at once.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// A muxer over one file.
+pub(crate) struct Muxer {
+    output: Output,
+    ledger: Ledger,
+}
+
+/// A stream to be added to a file.
+pub(crate) enum NewStream<'a> {
+    /// The packets of an encoder.
+    Encoded {
+        /// The opened encoder.
+        context: &'a codec::Context,
+        /// Frame rate, where every frame lasts equally long.
+        frame_rate: Option<Ratio>,
+    },
+    /// Packets as another file has them.
+    Copied {
+        /// Their codec parameters.
+        parameters: &'a codec::Parameters,
+    },
+    /// SRT subtitles.
+    Srt,
+    /// An attached file.
+    Attachment {
+        /// Its content.
+        content: &'a [u8],
+    },
+}
+
+impl Muxer {
+    /// A muxer that writes Matroska into `file`.
+    pub(crate) fn new(file: File) -> Result<Self, ffmpeg::Error> {
+        super::init();
+        let (tracked, ledger) = Tracked::new(file);
+        let io = StreamIo::from_write_seek_with_capacity(tracked, WRITE_BYTES)?;
+        let output = ffmpeg::format::output_to_stream(io, None, Some("matroska"))?;
+        Ok(Self { output, ledger })
+    }
+
+    /// Adds a stream and returns its index.
+    pub(crate) fn add(
+        &mut self,
+        new: &NewStream<'_>,
+        tags: &Tags,
+        disposition: Disposition,
+    ) -> Result<usize, ffmpeg::Error> {
+        // SAFETY: the context is live and its header not written yet. The new
+        // stream and its parameters belong to it; `par` is freshly made, and every
+        // function used on it takes care of what it held before.
+        unsafe {
+            let stream = avformat_new_stream(self.output.as_mut_ptr(), std::ptr::null());
+            let stream = stream.as_mut().ok_or(ffmpeg::Error::Other {
+                errno: ffmpeg::error::ENOMEM,
+            })?;
+            let par = &mut *stream.codecpar;
+            match new {
+                NewStream::Encoded {
+                    context,
+                    frame_rate,
+                } => {
+                    check(avcodec_parameters_from_context(par, context.as_ptr()))?;
+                    stream.sample_aspect_ratio = par.sample_aspect_ratio;
+                    if let Some(rate) = frame_rate {
+                        stream.avg_frame_rate = AVRational {
+                            num: rate.num,
+                            den: rate.den,
+                        };
+                    }
+                }
+                NewStream::Copied { parameters } => {
+                    check(avcodec_parameters_copy(par, parameters.as_ptr()))?;
+                    // The other container's code for the codec means nothing here.
+                    par.codec_tag = 0;
+                }
+                NewStream::Srt => {
+                    par.codec_type = AVMediaType::AVMEDIA_TYPE_SUBTITLE;
+                    par.codec_id = AVCodecID::AV_CODEC_ID_SUBRIP;
+                }
+                NewStream::Attachment { content } => {
+                    par.codec_type = AVMediaType::AVMEDIA_TYPE_ATTACHMENT;
+                    // The media type stands in the tags (`mimetype`).
+                    par.codec_id = AVCodecID::AV_CODEC_ID_NONE;
+                    set_extradata(par, content)?;
+                }
+            }
+            stream.disposition = disposition_bits(disposition);
+            stream.metadata = dictionary::from_pairs(tags).disown();
+            Ok(stream.index as usize)
+        }
+    }
+
+    /// Sets the tags of the whole file.
+    pub(crate) fn set_tags(&mut self, tags: &Tags) {
+        self.output.set_metadata(dictionary::from_pairs(tags));
+    }
+
+    /// Adds a chapter, moved by `shift_us`.
+    pub(crate) fn add_chapter(
+        &mut self,
+        id: usize,
+        chapter: &Chapter,
+        shift_us: i64,
+    ) -> Result<(), ffmpeg::Error> {
+        let start = chapter.start_us.saturating_add(shift_us).max(0);
+        let end = chapter.end_us.saturating_add(shift_us).max(start);
+        let title = chapter.title.as_deref().unwrap_or("").replace('\0', "");
+        let base = ffmpeg::Rational(1, 1_000_000);
+        // Matroska's chapter identifiers start at 1.
+        let id = i64::try_from(id).unwrap_or(i64::MAX).saturating_add(1);
+        self.output.add_chapter(id, base, start, end, title).map(drop)
+    }
+
+    /// Writes the header; time bases are final after it.
+    pub(crate) fn write_header(&mut self) -> Result<(), ffmpeg::Error> {
+        // SAFETY: the context is live. Timestamps are shifted by the plan, and
+        // by nothing else.
+        unsafe { (*self.output.as_mut_ptr()).avoid_negative_ts = 0 };
+        let options = dictionary::from_pairs([
+            // Dispositions as set, not guessed ("infer" was FFmpeg 4's default).
+            ("default_mode", "passthrough"),
+        ]);
+        self.output.write_header_with(options).map(drop)
+    }
+
+    /// The time base of a stream's packets in the file.
+    pub(crate) fn time_base(&self, index: usize) -> TimeBase {
+        self.output.stream(index).map_or(TimeBase::MILLIS, |stream| {
+            let base = stream.time_base();
+            TimeBase::new(base.numerator(), base.denominator())
+        })
+    }
+
+    /// Writes a packet, whose timestamps are in the stream's time base. Packets
+    /// come interleaved.
+    pub(crate) fn write(
+        &mut self,
+        packet: &mut ffmpeg::Packet,
+        index: usize,
+    ) -> Result<(), ffmpeg::Error> {
+        packet.set_stream(index);
+        packet.set_position(-1);
+        packet.write(&mut self.output)?;
+        // libavio puts a write off until its buffer is full, so the error of an
+        // earlier packet may only show here.
+        // SAFETY: the context has an I/O context for as long as it lives.
+        check(unsafe { (*(*self.output.as_ptr()).pb).error }).map(drop)
+    }
+
+    /// Writes index and sizes, and everything that is still buffered.
+    pub(crate) fn finish(&mut self) -> Result<(), ffmpeg::Error> {
+        self.output.write_trailer()?;
+        // SAFETY: the context has an I/O context for as long as it lives.
+        unsafe {
+            let io = (*self.output.as_mut_ptr()).pb;
+            avio_flush(io);
+            check((*io).error).map(drop)
+        }
+    }
+
+    /// Bytes of the file so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.ledger.bytes()
+    }
+
+    /// The operating system's error behind the last failure, if it was one.
+    pub(crate) fn take_io_error(&self) -> Option<io::Error> {
+        self.ledger.take_error()
+    }
+}
+
+/// Sets the duration of a packet that an encoder left without one.
+pub(crate) fn default_duration(packet: &mut ffmpeg::Packet, ticks: i64) {
+    if packet.duration() <= 0 {
+        // SAFETY: the packet is owned by the caller; this is a plain field.
+        unsafe { (*packet.as_mut_ptr()).duration = ticks };
+    }
+}
+
+/// # Safety
+/// `par` is a live parameter set with no extradata.
+unsafe fn set_extradata(par: &mut AVCodecParameters, content: &[u8]) -> Result<(), ffmpeg::Error> {
+    let size = i32::try_from(content.len()).map_err(|_| ffmpeg::Error::InvalidData)?;
+    // SAFETY: the buffer has the padding that libavcodec wants behind the content
+    // (zeroed), and passes into the ownership of `par`.
+    unsafe {
+        let buffer = av_mallocz(content.len() + AV_INPUT_BUFFER_PADDING_SIZE as usize);
+        if buffer.is_null() {
+            return Err(ffmpeg::Error::Other {
+                errno: ffmpeg::error::ENOMEM,
+            });
+        }
+        let buffer = buffer.cast::<u8>();
+        std::ptr::copy_nonoverlapping(content.as_ptr(), buffer, content.len());
+        par.extradata = buffer;
+        par.extradata_size = size;
+    }
+    Ok(())
+}
+
+fn disposition_bits(disposition: Disposition) -> i32 {
+    let flags = [
+        (disposition.default, AV_DISPOSITION_DEFAULT),
+        (disposition.forced, AV_DISPOSITION_FORCED),
+        (disposition.original, AV_DISPOSITION_ORIGINAL),
+        (disposition.dub, AV_DISPOSITION_DUB),
+        (disposition.commentary, AV_DISPOSITION_COMMENT),
+        (disposition.hearing_impaired, AV_DISPOSITION_HEARING_IMPAIRED),
+        (disposition.visual_impaired, AV_DISPOSITION_VISUAL_IMPAIRED),
+    ];
+    flags
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |bits, (_, bit)| bits | bit as i32)
+}

@@ -1,0 +1,101 @@
+//! mov_text subtitles to SRT, through libavcodec's decoder and encoder.
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi::*;
+use ffmpeg_next::packet::Ref;
+use ffmpeg_next::{Packet, codec, decoder, encoder};
+
+use super::check;
+use crate::units::TimeBase;
+
+/// The longest SRT packet; a subtitle of this many bytes is not one.
+const LARGEST_SUBTITLE_BYTES: usize = 64 * 1024;
+
+/// Turns packets of one text subtitle stream into SRT packets.
+pub(crate) struct SrtConverter {
+    decoder: codec::Context,
+    encoder: codec::Context,
+}
+
+impl SrtConverter {
+    /// A converter for packets described by `parameters`.
+    pub(crate) fn new(
+        parameters: codec::Parameters,
+        time_base: TimeBase,
+    ) -> Result<Self, ffmpeg::Error> {
+        let found = decoder::find(parameters.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
+        let srt = encoder::find_by_name("subrip").ok_or(ffmpeg::Error::EncoderNotFound)?;
+        let mut from = codec::Context::from_parameters(parameters)?;
+        let mut to = codec::Context::new_with_codec(srt);
+        // SAFETY: both contexts are owned and not opened yet. The header (styles,
+        // as ASS) is copied into memory that passes into the encoder's ownership:
+        // `avcodec_free_context` frees it.
+        unsafe {
+            let raw = &mut *from.as_mut_ptr();
+            raw.pkt_timebase = AVRational {
+                num: time_base.num,
+                den: time_base.den,
+            };
+            check(avcodec_open2(raw, found.as_ptr(), std::ptr::null_mut()))?;
+            let target = &mut *to.as_mut_ptr();
+            let size = usize::try_from(raw.subtitle_header_size).unwrap_or(0);
+            if !raw.subtitle_header.is_null() && size > 0 {
+                let header = av_mallocz(size + 1).cast::<u8>();
+                if header.is_null() {
+                    return Err(ffmpeg::Error::Other {
+                        errno: ffmpeg::error::ENOMEM,
+                    });
+                }
+                std::ptr::copy_nonoverlapping(raw.subtitle_header.cast_const(), header, size);
+                target.subtitle_header = header;
+                target.subtitle_header_size = raw.subtitle_header_size;
+            }
+            target.time_base = AVRational { num: 1, den: 1000 };
+            check(avcodec_open2(target, srt.as_ptr(), std::ptr::null_mut()))?;
+        }
+        Ok(Self {
+            decoder: from,
+            encoder: to,
+        })
+    }
+
+    /// The packet as SRT with the same times; `None` where it shows nothing
+    /// (mov_text fills gaps with empty packets).
+    pub(crate) fn convert(&mut self, packet: &Packet) -> Result<Option<Packet>, ffmpeg::Error> {
+        let mut text = vec![0u8; LARGEST_SUBTITLE_BYTES];
+        // SAFETY: both contexts are opened; `subtitle` is zeroed plain data that the
+        // decoder fills and `avsubtitle_free` empties on every path; the encoder
+        // writes at most `text.len()` bytes.
+        let size = unsafe {
+            let mut subtitle: AVSubtitle = std::mem::zeroed();
+            let mut complete = 0;
+            let decoded = check(avcodec_decode_subtitle2(
+                self.decoder.as_mut_ptr(),
+                &raw mut subtitle,
+                &raw mut complete,
+                packet.as_ptr().cast_mut(),
+            ));
+            let encoded = match decoded {
+                Ok(_) if complete != 0 && subtitle.num_rects > 0 => check(avcodec_encode_subtitle(
+                    self.encoder.as_mut_ptr(),
+                    text.as_mut_ptr(),
+                    text.len() as i32,
+                    &raw const subtitle,
+                )),
+                other => other.map(|_| 0),
+            };
+            avsubtitle_free(&raw mut subtitle);
+            encoded?
+        };
+        let text = &text[..usize::try_from(size).unwrap_or(0)];
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        let mut srt = Packet::copy(text);
+        srt.set_pts(packet.pts());
+        srt.set_dts(packet.pts());
+        srt.set_duration(packet.duration());
+        srt.set_flags(packet.flags());
+        Ok(Some(srt))
+    }
+}

@@ -1,0 +1,124 @@
+//! Shrinks one media file to AV1 + Opus, inside the process, over FFmpeg's libraries.
+//!
+//! ```text
+//! source -> probe -> plan -> pipeline (demux, decode, filter, encode, mux) -> output
+//! ```
+//!
+//! [`transcode`] does it all:
+//!
+//! ```no_run
+//! use av1core::{CancelToken, Destination, Event, Options, Outcome};
+//!
+//! fn main() -> Result<(), av1core::Error> {
+//!     let cancel = CancelToken::new(); // clone it; `cancel()` from any thread stops the run
+//!     let output = Destination::new("film.av1.mkv");
+//!     let outcome = av1core::transcode("film.mp4", &output, &Options::default(), &cancel, |event| {
+//!         if let Event::Progress(p) = event {
+//!             println!("{} of {:?} frames, {:.0} fps", p.frames_done, p.frames_total.frames(), p.fps);
+//!         }
+//!     })?;
+//!     match outcome {
+//!         Outcome::Done(report) => println!("{} -> {} bytes", report.source_bytes, report.output_bytes),
+//!         Outcome::Skipped(reason) => println!("left alone: {reason}"),
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What is on disk
+//!
+//! The source is only ever read. The output is written under a dot name beside its
+//! final one (`.NAME.<random>.part`), made durable and renamed at the end: the
+//! final name appears whole or not at all. An error, a cancelled token or a panic
+//! removes the file under the dot name; only a killed process leaves it behind.
+//!
+//! # Threads
+//!
+//! Each step of a run has a thread; events come on the thread that called. All
+//! public types are `Send`. SVT-AV1 below 4.1 takes one encoder a process
+//! ([`Capabilities::one_encoder_a_process`]): further runs in the same process wait
+//! their turn and say so ([`Event::WaitingForEncoder`]). A caller that wants several
+//! encodes at once then runs each in a process of its own.
+//!
+//! # What is not stable
+//!
+//! The wording of messages, and the bytes of an output: both change with the
+//! versions of this crate and of the libraries.
+
+#![deny(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod cancel;
+mod clock;
+mod error;
+mod event;
+mod ffi;
+mod media;
+mod output;
+mod pipeline;
+mod plan;
+mod probe;
+pub mod segment;
+mod units;
+
+use std::path::Path;
+
+pub use self::cancel::CancelToken;
+pub use self::error::{Error, ErrorKind, Result, Stage};
+pub use self::event::{Event, FramesTotal, Progress};
+pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
+pub use self::media::{
+    AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
+    MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, Tags, VideoInfo,
+};
+pub use self::output::Destination;
+pub use self::pipeline::Report;
+pub use self::plan::{
+    Action, Allow, AudioSettings, BitDepth, Options, Plan, RejectReason, SkipReason, StreamPlan,
+    Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
+};
+pub use self::probe::probe;
+pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
+
+/// How a call of [`transcode`] ended well.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The output is in its place.
+    Done(Report),
+    /// The plan says to leave the source alone; nothing was written.
+    Skipped(SkipReason),
+}
+
+/// Encodes `source` to `output` and returns when the output is in its place.
+///
+/// Blocks for as long as the encode takes; `observer` is called on this thread.
+///
+/// # Errors
+///
+/// Any [`ErrorKind`]. Nothing of the output is left on disk then, and what was
+/// there under its name before is still there.
+pub fn transcode(
+    source: impl AsRef<Path>,
+    output: &Destination,
+    options: &Options,
+    cancel: &CancelToken,
+    mut observer: impl FnMut(&Event),
+) -> Result<Outcome> {
+    let source = source.as_ref();
+    output.check(source)?;
+    let info = probe::probe_cancellable(source, cancel)?;
+    let plan = match plan(&info, options) {
+        Verdict::Transcode(plan) => plan,
+        Verdict::Skip { reason } => return Ok(Outcome::Skipped(reason)),
+        Verdict::Reject { reason } => return Err(reason.into_error(source)),
+    };
+    observer(&Event::Planned(Box::new(plan.clone())));
+    let job = pipeline::Job {
+        source,
+        info: &info,
+        plan: &plan,
+        cancel,
+    };
+    pipeline::transcode(&job, output, &mut observer).map(Outcome::Done)
+}

@@ -1,0 +1,258 @@
+//! Where the output goes: checked first, staged under a dot name, published whole.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::error::{Error, ErrorKind, Result, Stage};
+
+/// Where the output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    path: PathBuf,
+    overwrite: bool,
+}
+
+impl Destination {
+    /// `path`, which must not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            overwrite: false,
+        }
+    }
+
+    /// Whether a file of that name may be replaced. It stays as it is until the
+    /// new one is complete. The source is never replaced.
+    #[must_use]
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything that can be known to be wrong before any work is done.
+    pub(crate) fn check(&self, source: &Path) -> Result<()> {
+        let fail = |kind, message: &str| Err(Error::new(kind, Stage::Publish, &self.path, message));
+        if let Some(extension) = other_container(&self.path) {
+            return fail(
+                ErrorKind::OutputFormat,
+                &format!("only Matroska is written; name the output .mkv, not .{extension}"),
+            );
+        }
+        match fs::metadata(&self.path) {
+            Ok(meta) if meta.is_dir() => {
+                return fail(ErrorKind::OutputFolder, "is a folder; name a file in it");
+            }
+            Ok(meta) => {
+                // Through links of both kinds: device and inode tell.
+                let same = fs::metadata(source)
+                    .is_ok_and(|source| (source.dev(), source.ino()) == (meta.dev(), meta.ino()));
+                if same {
+                    return fail(
+                        ErrorKind::OutputIsSource,
+                        "is the source itself; choose another name",
+                    );
+                }
+                if !self.overwrite {
+                    return fail(ErrorKind::OutputExists, "exists already (see --overwrite)");
+                }
+                if !meta.is_file() {
+                    return fail(ErrorKind::OutputDenied, "is not a regular file");
+                }
+            }
+            // A dangling link is somebody's too: the rename would replace it.
+            Err(_) if self.path.is_symlink() && !self.overwrite => {
+                return fail(ErrorKind::OutputExists, "exists already (see --overwrite)");
+            }
+            Err(_) => {}
+        }
+        if self.path.file_name().is_none() {
+            return fail(ErrorKind::OutputFolder, "names no file");
+        }
+        match fs::metadata(self.folder()) {
+            Ok(meta) if meta.is_dir() => Ok(()),
+            Ok(_) => fail(ErrorKind::OutputFolder, "its folder is not a folder"),
+            Err(error) => Err(Error::output_io(Stage::Publish, &self.path, error)),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+/// The extension, where it belongs to a container that is not written here.
+fn other_container(path: &Path) -> Option<String> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    let other = [
+        "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts",
+        "vob", "webm", "wmv",
+    ];
+    other.contains(&extension.as_str()).then_some(extension)
+}
+
+/// A file under a dot name beside its destination; removed unless published.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    path: PathBuf,
+    published: bool,
+}
+
+impl Staged {
+    /// Creates the file, empty.
+    pub(crate) fn create(destination: &Destination) -> Result<(Self, File)> {
+        let name = destination.path.file_name().unwrap_or(OsStr::new("output"));
+        // Media servers index what has a media extension and no leading dot
+        // (Tdarr#30, #172). Random, so that two runs for one name never meet.
+        for _ in 0..16 {
+            let path = destination.folder().join(dot_name(name, random_token()));
+            match File::create_new(&path) {
+                Ok(file) => {
+                    let staged = Self {
+                        path,
+                        published: false,
+                    };
+                    return Ok((staged, file));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(Error::output_io(Stage::Publish, &destination.path, error));
+                }
+            }
+        }
+        let error = io::Error::from(io::ErrorKind::AlreadyExists);
+        Err(Error::output_io(Stage::Publish, &destination.path, error))
+    }
+
+    /// Makes the content durable and gives the file its name, in one step that
+    /// either happens or does not.
+    pub(crate) fn publish(mut self, file: &File, destination: &Destination) -> Result<()> {
+        let output_error = |error| Error::output_io(Stage::Publish, &destination.path, error);
+        file.sync_all().map_err(output_error)?;
+        if destination.overwrite {
+            fs::rename(&self.path, &destination.path).map_err(output_error)?;
+        } else {
+            rename_new(&self.path, &destination.path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Error::new(
+                    ErrorKind::OutputExists,
+                    Stage::Publish,
+                    &destination.path,
+                    "appeared while the encode ran, and was left as it is",
+                ),
+                _ => output_error(error),
+            })?;
+        }
+        self.published = true;
+        File::open(destination.folder())
+            .and_then(|folder| folder.sync_all())
+            .map_err(output_error)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "staged file not removed");
+        }
+    }
+}
+
+/// Renames and never replaces.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // File systems without RENAME_NOREPLACE (NFS, some FUSE): a hard link
+        // refuses an existing name just as well.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `.NAME.<token>.part`, shortened so that it stays a lawful name (255 bytes).
+fn dot_name(name: &OsStr, token: u64) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let suffix = format!(".{token:016x}.part");
+    let kept = name.as_bytes();
+    let kept = &kept[..kept.len().min(254 - suffix.len())];
+    let mut bytes = b".".to_vec();
+    bytes.extend_from_slice(kept);
+    bytes.extend_from_slice(suffix.as_bytes());
+    OsString::from_vec(bytes)
+}
+
+fn random_token() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // Seeded from the operating system's randomness, with a counter inside.
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_still_has_a_lawful_dot_name() {
+        let name = "n".repeat(255);
+        let dot = dot_name(OsStr::new(&name), 7);
+        assert_eq!(dot.len(), 255);
+        assert!(dot.to_string_lossy().ends_with(".0000000000000007.part"));
+    }
+
+    #[test]
+    fn an_unpublished_file_is_removed_and_a_stranger_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let destination = Destination::new(folder.path().join("out.mkv"));
+        let (staged, _) = Staged::create(&destination).expect("created");
+        drop(staged);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+
+        let (staged, file) = Staged::create(&destination).expect("created");
+        fs::write(destination.path(), b"stranger").expect("written");
+        let error = staged.publish(&file, &destination).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::OutputExists);
+        assert_eq!(fs::read(destination.path()).expect("read"), b"stranger");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn overwriting_keeps_the_old_file_until_the_new_one_is_complete() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let destination = Destination::new(folder.path().join("out.mkv")).overwrite(true);
+        fs::write(destination.path(), b"old").expect("written");
+        let (staged, mut file) = Staged::create(&destination).expect("created");
+        io::Write::write_all(&mut file, b"new").expect("written");
+        assert_eq!(fs::read(destination.path()).expect("read"), b"old");
+        staged.publish(&file, &destination).expect("published");
+        assert_eq!(fs::read(destination.path()).expect("read"), b"new");
+    }
+
+    #[test]
+    fn other_containers_are_refused_by_name() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let error = Destination::new(folder.path().join("out.MP4"))
+            .check(Path::new("in.mkv"))
+            .expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::OutputFormat);
+    }
+}

@@ -1,0 +1,459 @@
+//! Plan -> encoded file: a thread a step, bounded queues between them.
+//!
+//! ```text
+//! demux -> decode -> filter -> encode -> mux (the caller's thread)
+//!      \-> one thread an audio track -----^
+//!      \-> copied packets ----------------^
+//! ```
+//!
+//! The unit is a [`Segment`]: frames [first, end) of the video by presentation
+//! time. A whole file is one segment, with all its streams; a part of one is its
+//! video alone, since sound is encoded once for the whole file.
+
+mod audio;
+mod decode;
+mod demux;
+mod encode;
+mod filter;
+mod mux;
+mod progress;
+mod queue;
+mod setup;
+mod turn;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use ffmpeg_next as ffmpeg;
+use serde::Serialize;
+
+use self::demux::Reach;
+use self::mux::Muxed;
+use self::progress::Meter;
+use self::queue::{Stop, Stopped};
+use self::setup::Setup;
+use self::turn::Turn;
+use crate::cancel::CancelToken;
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::event::Event;
+use crate::ffi::capabilities;
+use crate::media::MediaInfo;
+use crate::output::{Destination, Staged};
+use crate::plan::{Action, Plan, VideoSettings};
+use crate::segment::{FrameHash, Segment};
+use crate::units::TimeBase;
+
+/// What is to be encoded.
+pub(crate) struct Job<'a> {
+    pub(crate) source: &'a Path,
+    pub(crate) info: &'a MediaInfo,
+    pub(crate) plan: &'a Plan,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+/// How an encode went.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The finished file.
+    pub output: PathBuf,
+    /// Video frames in it; as many as the source shows.
+    pub frames: u64,
+    /// Size of the source in bytes.
+    pub source_bytes: u64,
+    /// Size of the output in bytes.
+    pub output_bytes: u64,
+    /// Time the encode took, in microseconds.
+    pub elapsed_us: u64,
+    /// Length of the video from its first to its last frame, in microseconds.
+    pub film_us: i64,
+    /// Packets and frames of the source that did not decode as they should.
+    pub decode_errors: u64,
+    /// The video encoder with its version: presets do not compare across versions.
+    pub encoder: String,
+    /// What became of each stream.
+    pub plan: Plan,
+    /// What the viewer of the result might notice.
+    pub warnings: Vec<String>,
+}
+
+/// A segment that lies in its file.
+pub(crate) struct Encoded {
+    pub(crate) times: Vec<i64>,
+    pub(crate) sequence_header: Vec<u8>,
+    pub(crate) head: Vec<FrameHash>,
+    pub(crate) next: Vec<FrameHash>,
+    decode_errors: u64,
+    warnings: Vec<String>,
+    bytes: u64,
+    elapsed_us: u64,
+    film_us: i64,
+}
+
+/// Why a step ended early.
+#[derive(Debug)]
+enum Halt {
+    /// Another step ended the run, or has all that it needs.
+    Stopped,
+    /// This step failed.
+    Failed(Error),
+}
+
+impl From<Stopped> for Halt {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What the steps of one run share.
+struct Run<'a> {
+    job: &'a Job<'a>,
+    segment: &'a Segment,
+    output: &'a Path,
+    stop: Stop,
+    counters: Counters,
+    failure: Mutex<Option<Error>>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    frames_decoded: AtomicU64,
+    /// The decoder has given everything: `frames_decoded` is final.
+    decoded_all: AtomicBool,
+    frames_in: AtomicU64,
+    decode_errors: AtomicU64,
+    audio_errors: AtomicU64,
+}
+
+impl<'a> Run<'a> {
+    fn error(&self, kind: ErrorKind, stage: Stage, message: impl Into<String>) -> Error {
+        Error::new(kind, stage, self.job.source, message)
+    }
+
+    fn library_error(
+        &self,
+        kind: ErrorKind,
+        stage: Stage,
+        message: &str,
+        error: ffmpeg::Error,
+    ) -> Error {
+        self.error(kind, stage, message).with_library(error)
+    }
+
+    /// The video stream's index and settings. `plan` gives every plan exactly one.
+    fn video(&self) -> Option<(usize, &'a VideoSettings)> {
+        self.job.plan.streams.iter().find_map(|s| match &s.action {
+            Action::EncodeVideo(settings) => Some((s.index, settings)),
+            _ => None,
+        })
+    }
+
+    fn video_index(&self) -> usize {
+        self.video().map_or(0, |(index, _)| index)
+    }
+
+    fn video_base(&self) -> TimeBase {
+        let stream = self.job.info.streams.get(self.video_index());
+        stream.map_or(TimeBase::MICROS, |stream| stream.time_base)
+    }
+
+    /// Ticks of the video's time base that a frame lasts on average.
+    fn frame_ticks(&self) -> i64 {
+        self.video().map_or(1, |(_, settings)| {
+            let rate = settings.frame_rate;
+            TimeBase::new(rate.den, rate.num).rescale(1, self.video_base()).max(1)
+        })
+    }
+
+    fn estimated_frames(&self) -> Option<u64> {
+        self.job.plan.estimated_frames.filter(|_| self.segment.is_whole())
+    }
+
+    /// Runs a step and, where it fails, ends the run; the first failure is kept.
+    fn guard<T>(&self, result: Result<T, Halt>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(Halt::Stopped) => None,
+            Err(Halt::Failed(error)) => {
+                self.failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
+                self.stop.stop();
+                None
+            }
+        }
+    }
+
+    /// How the run ended: a failure, a cancellation, or well.
+    fn verdict(&self) -> Result<()> {
+        if let Some(error) = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            // A decoder that was cancelled in the middle of a file complains.
+            .filter(|_| !self.job.cancel.is_cancelled())
+        {
+            return Err(error);
+        }
+        if self.job.cancel.is_cancelled() {
+            return Err(Error::cancelled(Stage::Encode, self.job.source));
+        }
+        Ok(())
+    }
+}
+
+/// Encodes a whole file and puts it in its place.
+pub(crate) fn transcode(
+    job: &Job<'_>,
+    destination: &Destination,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Report> {
+    let (staged, file) = Staged::create(destination)?;
+    let output_error = |e| Error::output_io(Stage::Mux, destination.path(), e);
+    let target = (destination.path(), file.try_clone().map_err(output_error)?);
+    let encoded = run(job, &Segment::WHOLE, target, observer)?;
+    staged.publish(&file, destination)?;
+    Ok(Report {
+        output: destination.path().to_owned(),
+        frames: encoded.times.len() as u64,
+        source_bytes: job.info.size_bytes,
+        output_bytes: encoded.bytes,
+        elapsed_us: encoded.elapsed_us,
+        film_us: encoded.film_us,
+        decode_errors: encoded.decode_errors,
+        encoder: encoder_name(),
+        plan: job.plan.clone(),
+        warnings: encoded.warnings,
+    })
+}
+
+/// The video encoder with its version.
+fn encoder_name() -> String {
+    match capabilities().svt_av1 {
+        Some(version) => format!("SVT-AV1 {version}"),
+        None => "SVT-AV1 (unknown version)".to_owned(),
+    }
+}
+
+/// Encodes a segment into `file`. The file is complete when this returns `Ok`;
+/// otherwise its content is worth nothing.
+pub(crate) fn run(
+    job: &Job<'_>,
+    segment: &Segment,
+    (output, file): (&Path, File),
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Encoded> {
+    let stop = Stop::new(job.cancel.clone());
+    let Ok(_turn) = Turn::take(&stop, observer) else {
+        return Err(Error::cancelled(Stage::Encode, job.source));
+    };
+    let run = Run {
+        job,
+        segment,
+        output,
+        stop,
+        counters: Counters::default(),
+        failure: Mutex::new(None),
+    };
+    let setup = setup::open(&run, file)?;
+    let sequence_header = setup.video_encoder.extradata();
+    let bytes_of_meter = run_steps(&run, setup, observer);
+    run.verdict()?;
+    let Some(ended) = bytes_of_meter else {
+        return Err(run.error(ErrorKind::Library, Stage::Encode, "a step ended early"));
+    };
+    let mut encoded = ended.check(&run)?;
+    encoded.sequence_header = sequence_header;
+    for warning in &encoded.warnings {
+        observer(&Event::Warning(warning.clone()));
+    }
+    Ok(encoded)
+}
+
+/// What the steps of a run that ended well have to say.
+struct Ended {
+    /// `None` where the rest of the file was nobody's (the end of a segment).
+    reach: Option<Reach>,
+    times: Vec<i64>,
+    selector: crate::segment::Selector,
+    meter: Meter,
+    bytes: u64,
+}
+
+fn run_steps(run: &Run<'_>, setup: Setup<'_>, observer: &mut dyn FnMut(&Event)) -> Option<Ended> {
+    let Setup {
+        demuxer,
+        routes,
+        packets,
+        video_decoder,
+        video_encoder,
+        video_track,
+        settings,
+        audio,
+        mut muxer,
+        tracks,
+        to_muxer,
+        muxed,
+    } = setup;
+    let (decoded_in, decoded) = decode::frame_queue(&run.stop);
+    let (frames_in, frames) = decode::frame_queue(&run.stop);
+    thread::scope(|scope| {
+        let demux = scope.spawn(move || run.guard(demux::demux(run, demuxer, routes)));
+        scope.spawn(move || run.guard(decode::decode(run, video_decoder, &packets, &decoded_in)));
+        let filter = scope.spawn(move || run.guard(filter::filter(run, settings, &decoded, &frames_in)));
+        let to_mux = to_muxer.clone();
+        let encode = scope.spawn(move || {
+            let encoded = encode::encode(run, video_encoder, &frames, &to_mux, video_track);
+            // The others need not wait for the video's end any longer.
+            let _ = to_mux.send(Muxed::end(video_track), 0);
+            run.guard(encoded)
+        });
+        for voice in audio {
+            let to_mux = to_muxer.clone();
+            scope.spawn(move || {
+                let codecs = (voice.decoder, voice.encoder);
+                let done = audio::transcode(run, &voice.track, codecs, &voice.packets, &to_mux);
+                let _ = to_mux.send(Muxed::end(voice.track.track), 0);
+                run.guard(done)
+            });
+        }
+        drop(to_muxer);
+        let meter = run.guard(mux::mux(run, &mut muxer, &tracks, &muxed, observer));
+        // Whoever still waits for the muxer hears that it is gone.
+        drop(muxed);
+        let reach = demux.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let selector = filter.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let times = encode.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let mut meter = meter?;
+        let bytes = muxer.bytes();
+        meter.finish(run, bytes, observer);
+        Some(Ended {
+            reach,
+            times: times?,
+            selector: selector?,
+            meter,
+            bytes,
+        })
+    })
+}
+
+impl Ended {
+    /// Holds the counts of the steps against each other and against what the
+    /// source declares.
+    fn check(self, run: &Run<'_>) -> Result<Encoded> {
+        let mismatch = |message| Err(run.error(ErrorKind::Mismatch, Stage::Mux, message));
+        let written = self.meter.frames_done();
+        if written != self.times.len() as u64 {
+            return mismatch(format!("{written} of {} frames were written", self.times.len()));
+        }
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let decoded = load(&run.counters.frames_decoded);
+        if run.segment.is_whole() && decoded != written {
+            return mismatch(format!("{decoded} frames were decoded and {written} written"));
+        }
+        if written == 0 {
+            let message = "no frame of the video decodes";
+            return Err(run.error(ErrorKind::Damaged, Stage::Decode, message));
+        }
+        let (video_errors, audio_errors) =
+            (load(&run.counters.decode_errors), load(&run.counters.audio_errors));
+        if video_errors > most_decode_errors(decoded) {
+            let message = format!(
+                "the source is damaged: {video_errors} decode errors in {decoded} frames; left alone"
+            );
+            return Err(run.error(ErrorKind::Damaged, Stage::Decode, message));
+        }
+        if let Some(reach) = self.reach.as_ref().filter(|_| run.segment.is_whole())
+            && let Some((has_us, says_us)) = shortfall(run, reach)
+        {
+            let message = format!(
+                "the source is cut short: it ends at {:.1} s and declares {:.1} s; left alone",
+                has_us as f64 / 1e6,
+                says_us as f64 / 1e6
+            );
+            return Err(run.error(ErrorKind::Truncated, Stage::Demux, message));
+        }
+        let base = run.video_base();
+        let film_us = match self.times.as_slice() {
+            [first, .., last] => base.micros(last - first),
+            _ => 0,
+        };
+        Ok(Encoded {
+            warnings: warnings(run, self.reach.as_ref(), video_errors, audio_errors),
+            times: self.times,
+            sequence_header: Vec::new(),
+            head: self.selector.head,
+            next: self.selector.next,
+            decode_errors: video_errors + audio_errors,
+            bytes: self.bytes,
+            elapsed_us: u64::try_from(self.meter.elapsed().as_micros()).unwrap_or(u64::MAX),
+            film_us,
+        })
+    }
+}
+
+/// A source with more decode errors than this is not replaced by a copy of its
+/// damage: one frame in a hundred, and a handful in any file (a recording often
+/// starts or ends within a picture).
+fn most_decode_errors(frames: u64) -> u64 {
+    (frames / 100).max(5)
+}
+
+/// Where the source ends and where it says it ends, if it is cut short. The
+/// video's own duration counts where the container has one; a container's
+/// duration can be a subtitle's.
+fn shortfall(run: &Run<'_>, reach: &Reach) -> Option<(i64, i64)> {
+    let video = run.job.info.streams.get(run.video_index())?;
+    let (has_us, says_us) = match (video.duration_us, video.start_us) {
+        (Some(duration), start) => (
+            (*reach.end_us.get(video.index)?)?,
+            duration + start.unwrap_or(0),
+        ),
+        _ => (
+            reach.end_us.iter().flatten().copied().max()?,
+            run.job.info.duration_us? + run.job.info.start_us.unwrap_or(0),
+        ),
+    };
+    // Declared durations are rounded, guessed from bit rates (MPEG-TS) or carry a
+    // last frame's length: three seconds or 3 % are not a cut.
+    let tolerance_us = (says_us / 100 * 3).max(3_000_000);
+    (says_us - has_us > tolerance_us).then_some((has_us, says_us))
+}
+
+fn warnings(
+    run: &Run<'_>,
+    reach: Option<&Reach>,
+    video_errors: u64,
+    audio_errors: u64,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if video_errors > 0 {
+        warnings.push(format!("{video_errors} decode errors in the source's video"));
+    }
+    if audio_errors > 0 {
+        warnings.push(format!("{audio_errors} decode errors in the source's sound"));
+    }
+    if reach.is_some_and(|r| r.damaged > 0) {
+        warnings.push("the source has damaged packets, which were passed over".to_owned());
+    }
+    if reach.is_some_and(|r| r.late_stream) {
+        warnings.push("a stream that starts late in the source was not seen and is not in the output".to_owned());
+    }
+    for stream in &run.job.plan.streams {
+        if run.segment.is_whole() && stream.action == Action::Drop {
+            warnings.push(format!("stream {} is dropped: {}", stream.index, stream.reason));
+        }
+    }
+    warnings
+}

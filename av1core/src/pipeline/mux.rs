@@ -1,0 +1,273 @@
+//! The last step: packets of all streams into one file, interleaved by time, and
+//! counted once they are in it.
+
+use std::collections::VecDeque;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::Packet;
+
+use super::progress::Meter;
+use super::queue::{Limits, Receiver, Sender, Stop, queue};
+use super::{Halt, Run};
+use crate::error::{Error, ErrorKind, Stage};
+use crate::event::Event;
+use crate::ffi::{self, Muxer};
+use crate::units::TimeBase;
+
+/// Packets on their way to the muxer. Small: the interleaver holds what must wait.
+const PACKETS: Limits = Limits {
+    items: 64,
+    bytes: 16 * 1024 * 1024,
+};
+
+pub(super) fn muxer_queue(stop: &Stop) -> (Sender<Muxed>, Receiver<Muxed>) {
+    queue(PACKETS, stop)
+}
+
+/// A packet for a track of the output; no packet is the track's end.
+pub(super) struct Muxed {
+    track: usize,
+    packet: Option<Packet>,
+}
+
+impl Muxed {
+    pub(super) fn packet(track: usize, packet: Packet) -> Self {
+        Self {
+            track,
+            packet: Some(packet),
+        }
+    }
+
+    pub(super) fn end(track: usize) -> Self {
+        Self {
+            track,
+            packet: None,
+        }
+    }
+}
+
+/// A track of the output.
+pub(super) struct Track {
+    /// Index in the output file.
+    pub(super) index: usize,
+    /// Time base of the packets that come in.
+    pub(super) base: TimeBase,
+    /// Packets come all the time (video, audio), so the others wait for them.
+    pub(super) dense: bool,
+    /// Ticks a packet lasts that does not say so.
+    pub(super) default_duration: i64,
+    /// The video: its packets are the frames that progress counts.
+    pub(super) is_video: bool,
+}
+
+/// Writes everything that comes, and the trailer. Runs on the caller's thread.
+pub(super) fn mux(
+    run: &Run<'_>,
+    muxer: &mut Muxer,
+    tracks: &[Track],
+    packets: &Receiver<Muxed>,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Meter, Halt> {
+    let mut interleaver = Interleaver::new(tracks.iter().map(|track| track.dense));
+    let mut meter = Meter::new(run);
+    let shift = run.job.plan.timestamp_shift_ms;
+    while let Some(muxed) = packets.receive()? {
+        let track = &tracks[muxed.track];
+        let Some(mut packet) = muxed.packet else {
+            interleaver.close(muxed.track);
+            continue;
+        };
+        ffi::default_duration(&mut packet, track.default_duration);
+        let source_ticks = packet.pts();
+        retime(&mut packet, track, muxer.time_base(track.index), shift);
+        let time = packet.dts().unwrap_or(0);
+        let bytes = packet.size();
+        interleaver.push(muxed.track, time, bytes, (packet, source_ticks));
+        while let Some((index, (packet, ticks))) = interleaver.pop() {
+            write(run, muxer, &tracks[index], packet)?;
+            if tracks[index].is_video {
+                meter.frame_done(run, ticks, muxer.bytes(), observer);
+            }
+        }
+    }
+    interleaver.close_all();
+    while let Some((index, (packet, ticks))) = interleaver.pop() {
+        write(run, muxer, &tracks[index], packet)?;
+        if tracks[index].is_video {
+            meter.frame_done(run, ticks, muxer.bytes(), observer);
+        }
+    }
+    run.stop.check()?;
+    muxer.finish().map_err(|e| write_error(run, muxer, e))?;
+    Ok(meter)
+}
+
+/// Source ticks to the file's, moved by the plan's shift.
+fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
+    let shift = TimeBase::MILLIS.rescale(shift_ms, to);
+    // Opus starts a pre-skip before its first sample; the muxer takes that into
+    // account. Nothing else may lie before zero.
+    let earliest = if track.is_video || !track.dense { 0 } else { i64::MIN };
+    let place = |ticks: i64| track.base.rescale(ticks, to).saturating_add(shift).max(earliest);
+    let pts = packet.pts().map(place);
+    let dts = packet.dts().map(place).or(pts);
+    packet.set_pts(pts.or(dts));
+    // A copied stream's dts can lie behind its pts only by damage.
+    packet.set_dts(dts.min(pts.or(dts)));
+    packet.set_duration(track.base.rescale(packet.duration(), to));
+}
+
+fn write(run: &Run<'_>, muxer: &mut Muxer, track: &Track, mut packet: Packet) -> Result<(), Halt> {
+    run.stop.check()?;
+    muxer
+        .write(&mut packet, track.index)
+        .map_err(|e| write_error(run, muxer, e).into())
+}
+
+/// The operating system's word where it has one: libavformat's is a number.
+pub(super) fn write_error(run: &Run<'_>, muxer: &Muxer, error: ffmpeg::Error) -> Error {
+    match muxer.take_io_error() {
+        Some(io) => Error::output_io(Stage::Mux, run.output, io),
+        None => Error::new(
+            ErrorKind::OutputIo,
+            Stage::Mux,
+            run.output,
+            "the Matroska muxer refused a packet",
+        )
+        .with_library(error),
+    }
+}
+
+/// Puts packets of several tracks in the order of their time.
+///
+/// A packet goes out when no dense track can still bring an earlier one. A track
+/// that is silent for long (or whose packets lie elsewhere in the file) must not
+/// make the others pile up: past the bounds the earliest packet goes out anyway.
+struct Interleaver<T> {
+    tracks: Vec<Lane<T>>,
+    bytes: usize,
+}
+
+struct Lane<T> {
+    queue: VecDeque<(i64, usize, T)>,
+    dense: bool,
+    open: bool,
+}
+
+/// Time the tracks may lie apart in the file, in milliseconds: the default of
+/// libavformat's own interleaver (`max_interleave_delta`, 10 s).
+const MOST_SPAN_MS: i64 = 10_000;
+
+/// Bytes that may wait for a track; reached only by files that are interleaved badly.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+impl<T> Interleaver<T> {
+    fn new(dense: impl Iterator<Item = bool>) -> Self {
+        let tracks = dense
+            .map(|dense| Lane {
+                queue: VecDeque::new(),
+                dense,
+                open: true,
+            })
+            .collect();
+        Self { tracks, bytes: 0 }
+    }
+
+    fn push(&mut self, track: usize, time_ms: i64, bytes: usize, item: T) {
+        self.tracks[track].queue.push_back((time_ms, bytes, item));
+        self.bytes += bytes;
+    }
+
+    fn close(&mut self, track: usize) {
+        self.tracks[track].open = false;
+    }
+
+    fn close_all(&mut self) {
+        for lane in &mut self.tracks {
+            lane.open = false;
+        }
+    }
+
+    /// The next packet to write, if it is certain or overdue.
+    fn pop(&mut self) -> Option<(usize, T)> {
+        let heads = || {
+            let heads = self.tracks.iter().enumerate();
+            heads.filter_map(|(i, lane)| lane.queue.front().map(|(time, ..)| (*time, i)))
+        };
+        let (earliest, track) = heads().min()?;
+        let certain = self
+            .tracks
+            .iter()
+            .all(|lane| !lane.queue.is_empty() || !lane.dense || !lane.open);
+        if !certain && self.bytes <= MOST_BYTES {
+            let backs = self.tracks.iter().filter_map(|lane| lane.queue.back());
+            let latest = backs.map(|(time, ..)| *time).max()?;
+            if latest.saturating_sub(earliest) <= MOST_SPAN_MS {
+                return None;
+            }
+        }
+        let (_, bytes, item) = self.tracks[track].queue.pop_front()?;
+        self.bytes -= bytes;
+        Some((track, item))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn drain(interleaver: &mut Interleaver<i64>) -> Vec<(usize, i64)> {
+        std::iter::from_fn(|| interleaver.pop()).collect()
+    }
+
+    #[test]
+    fn a_packet_waits_for_the_dense_tracks_but_not_for_subtitles() {
+        let mut interleaver = Interleaver::new([true, true, false].into_iter());
+        interleaver.push(0, 0, 1, 0);
+        interleaver.push(0, 40, 1, 40);
+        assert_eq!(drain(&mut interleaver), []);
+        interleaver.push(1, 20, 1, 20);
+        assert_eq!(drain(&mut interleaver), [(0, 0), (1, 20)]);
+        interleaver.close(1);
+        assert_eq!(drain(&mut interleaver), [(0, 40)]);
+    }
+
+    #[test]
+    fn a_silent_track_holds_the_others_for_ten_seconds_at_most() {
+        let mut interleaver = Interleaver::new([true, true].into_iter());
+        for time in 0..=11 {
+            interleaver.push(0, time * 1000, 1, time);
+        }
+        assert_eq!(drain(&mut interleaver), [(0, 0)]);
+    }
+
+    proptest! {
+        /// Each track's packets keep their order, all come out, and where the tracks
+        /// lie less than the span apart the whole is in order.
+        #[test]
+        fn everything_comes_out_in_order(
+            steps in prop::collection::vec((0usize..3, 0i64..100), 0..200)
+        ) {
+            let mut interleaver = Interleaver::new([true, true, true].into_iter());
+            let mut clocks = [0i64; 3];
+            let mut out = Vec::new();
+            for (track, step) in &steps {
+                // Tracks advance together to within a second.
+                clocks[*track] = (clocks[*track] + step).max(clocks.iter().max().copied().unwrap_or(0) - 1000);
+                interleaver.push(*track, clocks[*track], 10, clocks[*track]);
+                out.extend(drain(&mut interleaver));
+            }
+            interleaver.close_all();
+            out.extend(drain(&mut interleaver));
+            prop_assert_eq!(out.len(), steps.len());
+            for track in 0..3 {
+                let times: Vec<_> = out.iter().filter(|(t, _)| *t == track).map(|(_, time)| *time).collect();
+                prop_assert!(times.is_sorted());
+            }
+            if clocks.iter().max() <= Some(&MOST_SPAN_MS) {
+                prop_assert!(out.iter().map(|(_, time)| time).is_sorted());
+            }
+        }
+    }
+}

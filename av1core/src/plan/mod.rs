@@ -1,0 +1,326 @@
+//! `MediaInfo` + [`Options`] -> [`Verdict`]: what becomes of each stream, decided
+//! before a frame is decoded. Pure: no I/O, no clock, no look at the libraries.
+//!
+//! Every stream of the source has exactly one entry in a [`Plan`], in the
+//! source's order, with what becomes of it and why in words a user understands.
+
+mod audio;
+mod options;
+mod other;
+mod video;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::audio::{AudioSettings, default_bitrate_kbps};
+pub use self::options::{Allow, BitDepth, Options};
+pub use self::video::{VideoFilter, VideoSettings};
+
+use crate::error::{Error, ErrorKind, Stage};
+use crate::media::{Disposition, MediaInfo, StreamKind};
+use crate::units::TimeBase;
+
+/// What is to be done with a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is worth encoding, like so.
+    Transcode(Plan),
+    /// Nothing is wrong with it, and it is left alone.
+    Skip {
+        /// Why.
+        reason: SkipReason,
+    },
+    /// It cannot be encoded.
+    Reject {
+        /// Why.
+        reason: RejectReason,
+    },
+}
+
+/// What becomes of each stream of a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// One entry for each source stream, in the source's order.
+    pub streams: Vec<StreamPlan>,
+    /// Added to every timestamp, in milliseconds (the unit of the output's
+    /// timestamps). Not zero only where the source starts before zero, which
+    /// Matroska cannot hold, or on a broadcast clock far from zero.
+    pub timestamp_shift_ms: i64,
+    /// Frames of video to expect, by what the container declares.
+    pub estimated_frames: Option<u64>,
+}
+
+/// What becomes of one stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StreamPlan {
+    /// Index of the stream in the source.
+    pub index: usize,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Why, for a user to read.
+    pub reason: String,
+}
+
+/// What becomes of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Encoded to AV1.
+    EncodeVideo(VideoSettings),
+    /// Encoded to Opus.
+    EncodeAudio(AudioSettings),
+    /// Its packets are copied.
+    Copy,
+    /// Text subtitles of another format become SRT.
+    ConvertSubtitle,
+    /// Kept as an attached file.
+    Attach {
+        /// Name of the attached file.
+        file_name: String,
+        /// Media type of the attached file.
+        mime_type: String,
+    },
+    /// Not in the output.
+    Drop,
+}
+
+/// Why a file is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// The video is AV1.
+    #[error("the video is AV1 already")]
+    AlreadyAv1,
+    /// More chroma than AV1's main profile holds.
+    #[error("the video is {pixel_format}, which 4:2:0 would lose colour detail of")]
+    ChromaLoss {
+        /// Pixel format of the source.
+        pixel_format: String,
+    },
+    /// More than 10 bits a sample.
+    #[error("the video has {bits} bits a sample, and 10 are the most that can be kept")]
+    DepthLoss {
+        /// Bits per sample of the source.
+        bits: u8,
+    },
+    /// An alpha plane.
+    #[error("the video has a transparency (alpha) plane, which AV1 cannot hold")]
+    AlphaLoss,
+    /// Dolby Vision.
+    #[error("the video is Dolby Vision profile {profile}, whose dynamic metadata would be lost")]
+    DolbyVision {
+        /// Dolby Vision profile.
+        profile: u8,
+    },
+    /// HDR10+.
+    #[error("the video is HDR10+, whose dynamic metadata would be lost")]
+    Hdr10Plus,
+    /// Smaller than the encoder takes.
+    #[error("the picture is {width}x{height}, and the encoder takes nothing below 64x64")]
+    PictureTooSmall {
+        /// Picture width.
+        width: u32,
+        /// Picture height.
+        height: u32,
+    },
+    /// The display matrix is not made of quarter turns.
+    #[error("the picture is turned by an angle that is not a quarter turn")]
+    OddAngle,
+    /// More than one video.
+    #[error("the file has {count} video streams, and only one can be kept so far")]
+    SeveralVideos {
+        /// Number of video streams, cover art aside.
+        count: usize,
+    },
+}
+
+impl SkipReason {
+    /// The command line's flag that takes the file all the same, where there is one.
+    #[must_use]
+    pub fn allowed_by(&self) -> Option<&'static str> {
+        match self {
+            Self::AlreadyAv1 => Some("--allow-av1"),
+            Self::ChromaLoss { .. } => Some("--allow-chroma-loss"),
+            Self::DepthLoss { .. } => Some("--allow-depth-loss"),
+            Self::AlphaLoss => Some("--allow-alpha-loss"),
+            Self::DolbyVision { .. } | Self::Hdr10Plus => Some("--allow-dynamic-hdr-loss"),
+            Self::PictureTooSmall { .. } | Self::OddAngle | Self::SeveralVideos { .. } => None,
+        }
+    }
+}
+
+/// Why a file cannot be encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// Nothing to see.
+    #[error("has no video stream")]
+    NoVideo,
+    /// Encrypted samples.
+    #[error("stream {index} is encrypted")]
+    Encrypted {
+        /// Index of the stream.
+        index: usize,
+    },
+    /// No decoder.
+    #[error("stream {index} has a codec that cannot be decoded here ({codec})")]
+    UnknownCodec {
+        /// Index of the stream.
+        index: usize,
+        /// Name of the codec by libavcodec.
+        codec: String,
+    },
+    /// The header promises video, but no frame decodes.
+    #[error("no frame of video stream {index} decodes: the file is damaged or cut short")]
+    NoFrame {
+        /// Index of the stream.
+        index: usize,
+    },
+}
+
+impl RejectReason {
+    pub(crate) fn into_error(self, source: &Path) -> Error {
+        let (kind, stream) = match &self {
+            Self::NoVideo => (ErrorKind::NoVideo, None),
+            Self::Encrypted { index } => (ErrorKind::Encrypted, Some(*index)),
+            Self::UnknownCodec { index, .. } => (ErrorKind::UnknownCodec, Some(*index)),
+            Self::NoFrame { index } => (ErrorKind::Damaged, Some(*index)),
+        };
+        let error = Error::new(kind, Stage::Plan, source, self.to_string());
+        match stream {
+            Some(index) => error.at_stream(index),
+            None => error,
+        }
+    }
+}
+
+/// Decides what becomes of a file.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/media/bbb-4x3-cover.mkv");
+/// # if !std::path::Path::new(path).exists() { return Ok(()) }
+/// let info = av1core::probe(path)?;
+/// match av1core::plan(&info, &av1core::Options::default()) {
+///     av1core::Verdict::Transcode(plan) => assert_eq!(plan.streams.len(), info.streams.len()),
+///     other => println!("left alone: {other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
+    let videos: Vec<_> = info.streams.iter().filter(|s| s.video().is_some()).collect();
+    let [video] = videos.as_slice() else {
+        return match videos.len() {
+            0 => Verdict::Reject {
+                reason: RejectReason::NoVideo,
+            },
+            count => Verdict::Skip {
+                reason: SkipReason::SeveralVideos { count },
+            },
+        };
+    };
+    if let Some(reason) = reject_reason(info, video.index) {
+        return Verdict::Reject { reason };
+    }
+    let streams: Result<Vec<_>, SkipReason> = info
+        .streams
+        .iter()
+        .map(|stream| {
+            let (action, reason) = match &stream.kind {
+                StreamKind::Video(_) if stream.disposition.attached_picture => other::cover(stream),
+                StreamKind::Video(facts) => video::settings(stream, facts, options)?,
+                StreamKind::Audio(facts) => audio::settings(stream, facts, options),
+                StreamKind::Subtitle => other::subtitle(stream),
+                StreamKind::Attachment(facts) => other::attachment(stream, facts),
+                StreamKind::Data => other::data(stream),
+            };
+            Ok(StreamPlan {
+                index: stream.index,
+                action,
+                reason,
+            })
+        })
+        .collect();
+    match streams {
+        Ok(streams) => Verdict::Transcode(Plan {
+            streams,
+            timestamp_shift_ms: timestamp_shift_ms(info),
+            estimated_frames: video::estimated_frames(video, info.duration_us),
+        }),
+        Err(reason) => Verdict::Skip { reason },
+    }
+}
+
+fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
+    let needed = |s: &&crate::media::StreamInfo| s.video().is_some() || s.audio().is_some();
+    for stream in info.streams.iter().filter(needed) {
+        let index = stream.index;
+        if stream.encrypted {
+            return Some(RejectReason::Encrypted { index });
+        }
+        // Opus is copied, so it needs no decoder.
+        if !stream.decodable && stream.codec != "opus" {
+            return Some(RejectReason::UnknownCodec {
+                index,
+                codec: stream.codec.clone(),
+            });
+        }
+    }
+    let first_frame = info.streams[video_index].video()?.first_frame_ticks;
+    first_frame
+        .is_none()
+        .then_some(RejectReason::NoFrame { index: video_index })
+}
+
+/// A start further from zero than this is a broadcast clock, not an offset that
+/// means something: FFmpeg's Matroska muxer would write it into the duration.
+const LARGEST_KEPT_START_US: i64 = 60_000_000;
+
+/// The shift that makes every timestamp of the output one that Matroska holds.
+fn timestamp_shift_ms(info: &MediaInfo) -> i64 {
+    let earliest_us = info
+        .streams
+        .iter()
+        .filter_map(|stream| match &stream.kind {
+            StreamKind::Video(_) if stream.disposition.attached_picture => None,
+            StreamKind::Video(video) => video
+                .first_frame_ticks
+                .map(|ticks| stream.time_base.micros(ticks))
+                .or(stream.start_us),
+            StreamKind::Audio(_) => stream.start_us,
+            _ => None,
+        })
+        .min()
+        .unwrap_or(0);
+    if (0..=LARGEST_KEPT_START_US).contains(&earliest_us) {
+        0
+    } else {
+        TimeBase::MICROS
+            .rescale(earliest_us, TimeBase::MILLIS)
+            .saturating_neg()
+    }
+}
+
+/// The words for a stream's role, to put into a reason.
+fn role(disposition: Disposition) -> &'static str {
+    match disposition {
+        d if d.commentary => "commentary ",
+        d if d.forced => "forced ",
+        d if d.hearing_impaired => "hearing-impaired ",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What the caller may choose.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Crf, Preset};
+
+/// What the caller wants of an encode; the default suits a film library.
+///
+/// ```
+/// let mut options = av1core::Options::default();
+/// options.preset = Some(av1core::Preset::new(10)?);
+/// options.allow.chroma_loss = true;
+/// # Ok::<(), av1core::OutOfRange>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Speed of the video encoder; `None` chooses by picture size.
+    pub preset: Option<Preset>,
+    /// Quality of the video; `None` chooses by picture size and HDR.
+    pub crf: Option<Crf>,
+    /// Bits per sample of the output.
+    pub bit_depth: BitDepth,
+    /// Longest distance of two keyframes in seconds.
+    pub keyframe_interval_s: u32,
+    /// Film grain synthesis strength, 0 (off) to 50.
+    pub film_grain: u8,
+    /// The encoder's `lp` (how many processors it plans for); `None` leaves it to the encoder.
+    pub encoder_threads: Option<u32>,
+    /// Threads of the video decoder; `None` leaves it to libavcodec.
+    pub decoder_threads: Option<u32>,
+    /// Further `svtav1-params`, applied last.
+    pub svtav1_params: Vec<(String, String)>,
+    /// Opus bit rate in kbit/s for every track; `None` chooses by channel layout.
+    pub audio_bitrate_kbps: Option<u32>,
+    /// Losses that the caller accepts.
+    pub allow: Allow,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            crf: None,
+            bit_depth: BitDepth::Ten,
+            // Seeking stays quick, and SVT-AV1 gains little from longer GOPs.
+            keyframe_interval_s: 10,
+            film_grain: 0,
+            encoder_threads: None,
+            decoder_threads: None,
+            svtav1_params: Vec::new(),
+            audio_bitrate_kbps: None,
+            allow: Allow::default(),
+        }
+    }
+}
+
+/// Bits per sample of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BitDepth {
+    /// 8 bits: a little faster to decode on old devices.
+    Eight,
+    /// 10 bits: smaller at the same quality, no banding; every AV1 decoder takes it.
+    #[default]
+    Ten,
+}
+
+/// Losses that the caller accepts; each lifts one reason to skip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Allow {
+    /// Encode AV1 again.
+    pub av1: bool,
+    /// 4:2:2, 4:4:4 and RGB become 4:2:0.
+    pub chroma_loss: bool,
+    /// More than 10 bits become 10 (or 10 become 8, where 8 are asked for).
+    pub depth_loss: bool,
+    /// Transparency is dropped.
+    pub alpha_loss: bool,
+    /// Dolby Vision and HDR10+ metadata are dropped.
+    pub dynamic_hdr_loss: bool,
+}
