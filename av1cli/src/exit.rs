@@ -224,6 +224,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rejected_source_ends_plan_and_transcode_alike() {
+        let index = 0;
+        let codec = "none".to_owned();
+        for (reason, kind) in [
+            (RejectReason::NoVideo, ErrorKind::NoVideo),
+            (RejectReason::Encrypted { index }, ErrorKind::Encrypted),
+            (
+                RejectReason::UnknownCodec { index, codec },
+                ErrorKind::UnknownCodec,
+            ),
+            (RejectReason::NoFrame { index }, ErrorKind::Damaged),
+        ] {
+            assert_eq!(Exit::from(&reason), Exit::from(kind), "{reason}");
+        }
+    }
+
+    #[test]
     fn codes_are_unique_and_in_order() {
         assert!(Exit::ALL.is_sorted_by(|a, b| a.code < b.code));
     }

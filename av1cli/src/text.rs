@@ -80,6 +80,11 @@ pub(crate) fn saving(before: u64, after: u64) -> String {
     }
 }
 
+/// Frames per second: a decimal where it says something, below ten.
+pub(crate) fn rate(fps: f64) -> String {
+    short(fps, if fps < 9.95 { 1 } else { 0 })
+}
+
 /// A number with at most `digits` decimals and no zeros at its end: `23.976`, `24`.
 pub(crate) fn short(number: f64, digits: usize) -> String {
     let text = format!("{number:.digits$}");
@@ -112,6 +117,8 @@ mod tests {
         assert_eq!(short(24000.0 / 1001.0, 3), "23.976");
         assert_eq!(short(30.0, 3), "30");
         assert_eq!(short(10.0, 0), "10");
+        assert_eq!(rate(9.94), "9.9");
+        assert_eq!(rate(9.96), "10");
     }
 
     #[test]

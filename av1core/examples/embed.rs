@@ -27,16 +27,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let output = Destination::new(output);
-    let outcome = av1core::transcode(source, &output, &Options::default(), &cancel, |event| {
-        match event {
-            Event::Progress(p) => println!(
-                "{} of {:?} frames, {:.1} fps, {} bytes",
-                p.frames_done, p.frames_total, p.fps, p.bytes_written
-            ),
-            Event::Warning(warning) => println!("warning: {warning}"),
-            _ => {}
-        }
-    })?;
+    let outcome =
+        av1core::transcode(
+            source,
+            &output,
+            &Options::default(),
+            &cancel,
+            |event| match event {
+                Event::Progress(p) => println!(
+                    "{} of {:?} frames, {:.1} fps, {} bytes",
+                    p.frames_done, p.frames_total, p.fps, p.bytes_written
+                ),
+                Event::Warning(warning) => println!("warning: {warning}"),
+                _ => {}
+            },
+        )?;
     match outcome {
         Outcome::Done(report) => println!(
             "{} frames, {} -> {} bytes by {}",

@@ -256,18 +256,14 @@ mod tests {
     fn a_hostile_file_name_stays_on_one_line() {
         let path = Path::new("a\nb\u{1b}[31m.mkv");
         let error = Error::new(ErrorKind::NotMedia, Stage::Probe, path, "not a media file");
-        assert_eq!(
-            error.to_string(),
-            "a\\nb\\u{1b}[31m.mkv: not a media file"
-        );
+        assert_eq!(error.to_string(), "a\\nb\\u{1b}[31m.mkv: not a media file");
     }
 
     #[test]
     fn write_failures_are_told_apart() {
         let path = Path::new("out.mkv");
-        let kind = |errno| {
-            Error::output_io(Stage::Mux, path, io::Error::from_raw_os_error(errno)).kind()
-        };
+        let kind =
+            |errno| Error::output_io(Stage::Mux, path, io::Error::from_raw_os_error(errno)).kind();
         assert_eq!(kind(28), ErrorKind::DiskFull); // ENOSPC
         assert_eq!(kind(30), ErrorKind::OutputDenied); // EROFS
         assert_eq!(kind(5), ErrorKind::OutputIo); // EIO

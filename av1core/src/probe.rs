@@ -54,7 +54,11 @@ pub(crate) fn probe_cancellable(path: &Path, cancel: &CancelToken) -> Result<Med
         size_bytes,
         duration_us,
         start_us,
-        streams: demuxer.input().streams().map(|s| ffi::stream_info(&s)).collect(),
+        streams: demuxer
+            .input()
+            .streams()
+            .map(|s| ffi::stream_info(&s))
+            .collect(),
         chapters: ffi::chapters(demuxer.input()),
         tags: demuxer.tags(),
     };
@@ -187,7 +191,10 @@ fn note(video: &mut VideoInfo, facts: &FrameFacts, ticks: Option<i64>) {
 }
 
 fn is_encrypted(packet: &Packet) -> bool {
-    packet
-        .side_data()
-        .any(|data| matches!(data.kind(), SideType::EncryptionInfo | SideType::EncryptionInitInfo))
+    packet.side_data().any(|data| {
+        matches!(
+            data.kind(),
+            SideType::EncryptionInfo | SideType::EncryptionInitInfo
+        )
+    })
 }

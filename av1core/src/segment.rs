@@ -93,7 +93,12 @@ pub struct KeyframeIndex {
 pub fn keyframes(source: &Path, info: &MediaInfo, cancel: &CancelToken) -> Result<KeyframeIndex> {
     let Some(video) = info.streams.iter().find(|s| s.video().is_some()) else {
         let message = "has no video stream";
-        return Err(Error::new(ErrorKind::NoVideo, Stage::Demux, source, message));
+        return Err(Error::new(
+            ErrorKind::NoVideo,
+            Stage::Demux,
+            source,
+            message,
+        ));
     };
     let mut demuxer = probe::open(source, Stage::Demux, cancel)?;
     demuxer.keep_only(|index| index == video.index);
@@ -109,8 +114,13 @@ pub fn keyframes(source: &Path, info: &MediaInfo, cancel: &CancelToken) -> Resul
             return Err(Error::cancelled(Stage::Demux, source));
         }
         let packet = demuxer.read(&mut damaged).map_err(|e| {
-            Error::new(ErrorKind::Unreadable, Stage::Demux, source, "cannot be read further")
-                .with_library(e)
+            Error::new(
+                ErrorKind::Unreadable,
+                Stage::Demux,
+                source,
+                "cannot be read further",
+            )
+            .with_library(e)
         })?;
         let Some(packet) = packet else { break };
         if packet.stream() != video.index {
@@ -178,9 +188,10 @@ pub struct FrameHash {
 impl FrameHash {
     fn of(frame: &Video) -> Self {
         let mut hash = Xxh3::new();
-        let depth = frame.format().descriptor().map_or(1, |d| {
-            usize::from(d.name().contains("10")) + 1
-        });
+        let depth = frame
+            .format()
+            .descriptor()
+            .map_or(1, |d| usize::from(d.name().contains("10")) + 1);
         for plane in 0..frame.planes() {
             let bytes = frame.plane_width(plane) as usize * depth;
             for row in frame.data(plane).chunks(frame.stride(plane)) {
@@ -320,7 +331,8 @@ pub fn encode_all(
     mut observer: impl FnMut(&Event),
 ) -> Result<Vec<SegmentReport>> {
     let mut reports: Vec<SegmentReport> = Vec::with_capacity(segments.len());
-    let output = |i: usize| Destination::new(folder.join(format!("segment-{i:04}.mkv"))).overwrite(true);
+    let output =
+        |i: usize| Destination::new(folder.join(format!("segment-{i:04}.mkv"))).overwrite(true);
     for (i, segment) in segments.iter().enumerate() {
         let mut report = encode(film, segment, &output(i), cancel, &mut observer)?;
         if let Some(before) = reports.last()
@@ -353,11 +365,21 @@ fn seam_holds(before: &SegmentReport, after: &SegmentReport) -> bool {
 ///
 /// [`ErrorKind::Mismatch`], naming the segment.
 pub fn join_times(source: &Path, reports: &[SegmentReport]) -> Result<Vec<i64>> {
-    let fail = |message| Err(Error::new(ErrorKind::Mismatch, Stage::Join, source, message));
+    let fail = |message| {
+        Err(Error::new(
+            ErrorKind::Mismatch,
+            Stage::Join,
+            source,
+            message,
+        ))
+    };
     for (i, pair) in reports.windows(2).enumerate() {
         let [before, after] = pair else { continue };
         if before.sequence_header != after.sequence_header {
-            return fail(format!("segments {i} and {} have different sequence headers", i + 1));
+            return fail(format!(
+                "segments {i} and {} have different sequence headers",
+                i + 1
+            ));
         }
         if before.segment.end != after.segment.first || !seam_holds(before, after) {
             return fail(format!("segments {i} and {} do not fit together", i + 1));
@@ -366,7 +388,11 @@ pub fn join_times(source: &Path, reports: &[SegmentReport]) -> Result<Vec<i64>> 
             return fail(format!("segments {i} and {} overlap in time", i + 1));
         }
     }
-    Ok(reports.iter().flat_map(|report| &report.times).copied().collect())
+    Ok(reports
+        .iter()
+        .flat_map(|report| &report.times)
+        .copied()
+        .collect())
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ impl Bar {
         // Nothing is drawn before the first message: a source that is refused at
         // once shows no bar that flashes.
         let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-        // The numbers are what people read; the bar takes the room that is left.
+        // The numbers are what people read. With ten columns for the bar those of a long
+        // film fit into 80, and what does not fit is cut, not wrapped: indicatif leaves
+        // half of a wrapped line behind.
         // The template is constant: the fallback is never taken, and no reason to panic.
-        let style = ProgressStyle::with_template("[{wide_bar}] {msg}")
+        let style = ProgressStyle::with_template("[{bar:10}] {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
         bar.set_style(style);
@@ -59,7 +61,7 @@ fn extent(progress: &Progress) -> (u64, u64) {
     }
 }
 
-/// `450/~1323 frames  32.1 fps  1.3x  0.7 MB of ~2.1 MB  ETA 0:27`
+/// `450/~1323 frames  32 fps  1.3x  700.0 kB/~2.1 MB  ETA 0:27`
 fn numbers(progress: &Progress) -> String {
     let total = match progress.frames_total {
         FramesTotal::Exact(total) => format!("/{total}"),
@@ -71,11 +73,11 @@ fn numbers(progress: &Progress) -> String {
         parts.push(format!("{} in the encoder", progress.frames_in));
         return parts.join("  ");
     }
-    parts.push(format!("{:.1} fps", progress.fps));
-    parts.push(format!("{:.2}x", progress.speed));
+    parts.push(format!("{} fps", text::rate(progress.fps)));
+    parts.push(format!("{:.1}x", progress.speed));
     let written = text::bytes(progress.bytes_written);
     parts.push(match progress.projected_bytes {
-        Some(projected) => format!("{written} of ~{}", text::bytes(projected)),
+        Some(projected) => format!("{written}/~{}", text::bytes(projected)),
         None => written,
     });
     if let Some(eta_us) = progress.eta_us {
@@ -103,7 +105,7 @@ mod tests {
         let estimate = progress(450, r#"{"kind":"estimate","frames":1323}"#);
         assert_eq!(
             numbers(&estimate),
-            "450/~1323 frames  32.1 fps  1.34x  700.0 kB of ~2.1 MB  ETA 0:27"
+            "450/~1323 frames  32 fps  1.3x  700.0 kB/~2.1 MB  ETA 0:27"
         );
         let exact = progress(450, r#"{"kind":"exact","frames":1323}"#);
         assert!(numbers(&exact).starts_with("450/1323 frames"));
@@ -114,7 +116,7 @@ mod tests {
         let mut unknown = progress(450, r#"{"kind":"unknown"}"#);
         unknown.projected_bytes = None;
         unknown.eta_us = None;
-        assert_eq!(numbers(&unknown), "450 frames  32.1 fps  1.34x  700.0 kB");
+        assert_eq!(numbers(&unknown), "450 frames  32 fps  1.3x  700.0 kB");
         assert_eq!(extent(&unknown), (0, 1));
         let filling = progress(0, r#"{"kind":"exact","frames":1323}"#);
         assert_eq!(numbers(&filling), "0/1323 frames  38 in the encoder");

@@ -84,14 +84,9 @@ fn final_line(finished: &Finished<'_>) -> String {
         text::saving(finished.source_bytes, finished.output_bytes),
         finished.frames,
         text::elapsed(finished.elapsed_us),
-        rounded_rate(fps),
+        text::rate(fps),
         finished.encoder,
     )
-}
-
-/// Two figures are enough below 10, and none behind the point above.
-fn rounded_rate(fps: f64) -> String {
-    text::short(fps, if fps < 10.0 { 1 } else { 0 })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) fn codec(stream: &StreamInfo) -> String {
 /// Kind, codec and what tells it from its like: `audio aac 5.1 eng`.
 pub(crate) fn brief(stream: &StreamInfo) -> String {
     let words = match &stream.kind {
-        StreamKind::Video(video) => Some(format!("{}x{}", video.width, video.height)),
+        StreamKind::Video(video) => Some(size(video)),
         StreamKind::Audio(audio) => Some(audio.layout.clone()),
         _ => None,
     };
@@ -44,6 +44,7 @@ pub(crate) fn brief(stream: &StreamInfo) -> String {
 /// What only its kind has: `1280x720 24 fps yuv420p bt709`, `5.1 48 kHz 192 kbit/s`.
 pub(crate) fn details(stream: &StreamInfo) -> Vec<String> {
     let mut parts = match &stream.kind {
+        StreamKind::Video(info) if stream.disposition.attached_picture => vec![size(info)],
         StreamKind::Video(info) => video(info),
         StreamKind::Audio(info) => audio(info),
         StreamKind::Attachment(info) => attachment(info),
@@ -90,8 +91,12 @@ pub(crate) fn flags(stream: &StreamInfo) -> String {
     set.join(", ")
 }
 
+fn size(video: &VideoInfo) -> String {
+    format!("{}x{}", video.width, video.height)
+}
+
 fn video(video: &VideoInfo) -> Vec<String> {
-    let mut parts = vec![format!("{}x{}", video.width, video.height)];
+    let mut parts = vec![size(video)];
     if let Some(sar) = video.sample_aspect_ratio.filter(|sar| sar.num != sar.den) {
         parts.push(format!("SAR {}:{}", sar.num, sar.den));
     }
@@ -147,7 +152,11 @@ fn hdr(hdr: &Hdr, colour: &Colour) -> Vec<String> {
     parts
 }
 
+/// Empty where the header is damaged and says nothing.
 fn audio(audio: &AudioInfo) -> Vec<String> {
+    if audio.channels == 0 || audio.sample_rate_hz == 0 {
+        return Vec::new();
+    }
     let kilohertz = f64::from(audio.sample_rate_hz) / 1000.0;
     vec![
         audio.layout.clone(),

@@ -92,8 +92,12 @@ fn svt_av1_version() -> Option<String> {
         unsafe {
             let function = process.get::<GetVersion>(c"svt_av1_get_version").ok()?;
             let version = function();
-            (!version.is_null())
-                .then(|| CStr::from_ptr(version).to_string_lossy().trim_start_matches('v').to_owned())
+            (!version.is_null()).then(|| {
+                CStr::from_ptr(version)
+                    .to_string_lossy()
+                    .trim_start_matches('v')
+                    .to_owned()
+            })
         }
     }
     #[cfg(not(unix))]

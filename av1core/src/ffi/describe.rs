@@ -43,9 +43,12 @@ pub(crate) fn stream_info(stream: &Stream<'_>) -> StreamInfo {
         // SAFETY: the name is a static string or null.
         profile: unsafe { text(avcodec_profile_name(par.codec_id, par.profile)) },
         decodable: decoder::find(parameters.id()).is_some(),
-        encrypted: stream
-            .side_data()
-            .any(|data| matches!(data.kind(), SideType::EncryptionInitInfo | SideType::EncryptionInfo)),
+        encrypted: stream.side_data().any(|data| {
+            matches!(
+                data.kind(),
+                SideType::EncryptionInitInfo | SideType::EncryptionInfo
+            )
+        }),
         time_base,
         start_us: micros(raw.start_time),
         duration_us: micros(raw.duration).filter(|d| *d > 0),
@@ -101,7 +104,10 @@ fn video_info(stream: &Stream<'_>, par: &AVCodecParameters) -> VideoInfo {
             _ => FieldOrder::Progressive,
         },
         colour: Colour {
-            range: pixel.full_range.then(|| "pc".to_owned()).or_else(|| colour_range(par.color_range)),
+            range: pixel
+                .full_range
+                .then(|| "pc".to_owned())
+                .or_else(|| colour_range(par.color_range)),
             ..colour(par)
         },
         hdr,
@@ -305,9 +311,8 @@ pub(super) fn mastering_display(bytes: &[u8]) -> Option<MasteringDisplay> {
 }
 
 pub(super) fn content_light(bytes: &[u8]) -> Option<ContentLight> {
-    let at = |range: std::ops::Range<usize>| {
-        bytes.get(range)?.try_into().ok().map(u32::from_ne_bytes)
-    };
+    let at =
+        |range: std::ops::Range<usize>| bytes.get(range)?.try_into().ok().map(u32::from_ne_bytes);
     // AVContentLightMetadata begins with MaxCLL and MaxFALL, an unsigned each.
     Some(ContentLight {
         max_content: at(0..4)?,
@@ -349,7 +354,11 @@ unsafe fn text(string: *const c_char) -> Option<String> {
         return None;
     }
     // SAFETY: not null, and NUL-terminated by this function's contract.
-    Some(unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned())
+    Some(
+        unsafe { CStr::from_ptr(string) }
+            .to_string_lossy()
+            .into_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -360,8 +369,7 @@ mod tests {
         values.iter().flat_map(|v| v.to_ne_bytes()).collect()
     }
 
-    /// The matrix `av_display_rotation_set` makes for an angle (counter-clockwise
-    /// in libavutil's sense), read back.
+    /// The matrix `av_display_rotation_set` makes for a clockwise angle, read back.
     fn rotated(degrees: f64) -> Orientation {
         let mut raw = [0i32; 9];
         // SAFETY: writes nine integers.
@@ -372,10 +380,9 @@ mod tests {
     #[test]
     fn quarter_turns_of_libavutil_are_read_back() {
         assert_eq!(rotated(0.0), Orientation::default());
-        // libavutil calls a clockwise turn negative.
-        assert_eq!(rotated(-90.0).quarter_turns, 1);
+        assert_eq!(rotated(90.0).quarter_turns, 1);
         assert_eq!(rotated(180.0).quarter_turns, 2);
-        assert_eq!(rotated(90.0).quarter_turns, 3);
+        assert_eq!(rotated(-90.0).quarter_turns, 3);
         assert!(rotated(30.0).odd_angle);
     }
 

@@ -17,13 +17,21 @@ pub(super) unsafe fn read(dictionary: *const AVDictionary) -> Tags {
     loop {
         // SAFETY: the dictionary is live by this function's contract, and
         // `entry` is null or came from it.
-        entry = unsafe { av_dict_get(dictionary, c"".as_ptr(), entry, AV_DICT_IGNORE_SUFFIX as i32) };
+        entry = unsafe {
+            av_dict_get(
+                dictionary,
+                c"".as_ptr(),
+                entry,
+                AV_DICT_IGNORE_SUFFIX as i32,
+            )
+        };
         if entry.is_null() {
             return tags;
         }
         // SAFETY: an entry's key and value are NUL-terminated strings that live
         // as long as the dictionary.
-        let (key, value) = unsafe { (CStr::from_ptr((*entry).key), CStr::from_ptr((*entry).value)) };
+        let (key, value) =
+            unsafe { (CStr::from_ptr((*entry).key), CStr::from_ptr((*entry).value)) };
         tags.insert(
             key.to_string_lossy().into_owned(),
             value.to_string_lossy().into_owned(),

@@ -45,8 +45,7 @@ impl VideoEncoder {
     /// Opens the encoder with `settings`.
     pub(crate) fn open(settings: &VideoSettings, base: TimeBase) -> Result<Self, ffmpeg::Error> {
         super::init();
-        let found =
-            encoder::find_by_name("libsvtav1").ok_or(ffmpeg::Error::EncoderNotFound)?;
+        let found = encoder::find_by_name("libsvtav1").ok_or(ffmpeg::Error::EncoderNotFound)?;
         let context = codec::Context::new_with_codec(found);
         let mut video = context.encoder().video()?;
         // SAFETY: the context is owned and not opened yet; these are its plain fields.
@@ -122,7 +121,12 @@ fn svtav1_params(settings: &VideoSettings) -> String {
     {
         params.push(format!("content-light={max_content},{max_frame_average}"));
     }
-    params.extend(settings.svtav1_params.iter().map(|(key, value)| format!("{key}={value}")));
+    params.extend(
+        settings
+            .svtav1_params
+            .iter()
+            .map(|(key, value)| format!("{key}={value}")),
+    );
     params.join(":")
 }
 
@@ -145,7 +149,11 @@ fn colour_options(colour: &Colour) -> Vec<(&'static str, String)> {
     type FromName = unsafe extern "C" fn(*const c_char) -> i32;
     let parts: [(&str, &Option<String>, FromName); 5] = [
         ("color_range", &colour.range, av_color_range_from_name),
-        ("color_primaries", &colour.primaries, av_color_primaries_from_name),
+        (
+            "color_primaries",
+            &colour.primaries,
+            av_color_primaries_from_name,
+        ),
         ("color_trc", &colour.transfer, av_color_transfer_from_name),
         ("colorspace", &colour.matrix, av_color_space_from_name),
         (
@@ -184,7 +192,10 @@ impl OpusEncoder {
         // fields, and the layout is copied.
         unsafe {
             let raw = &mut *audio.as_mut_ptr();
-            super::check(av_channel_layout_copy(&raw mut raw.ch_layout, layout.as_mut_ptr()))?;
+            super::check(av_channel_layout_copy(
+                &raw mut raw.ch_layout,
+                layout.as_mut_ptr(),
+            ))?;
             raw.sample_rate = OPUS_RATE_HZ as i32;
             raw.sample_fmt = AVSampleFormat::AV_SAMPLE_FMT_FLT;
             raw.bit_rate = i64::from(settings.bitrate_kbps) * 1000;
@@ -228,7 +239,10 @@ impl OpusEncoder {
             raw.sample_rate = OPUS_RATE_HZ as i32;
             raw.nb_samples = i32::try_from(samples.len() / self.channels()).unwrap_or(0);
             raw.pts = pts;
-            super::check(av_channel_layout_copy(&raw mut raw.ch_layout, self.layout.as_mut_ptr()))?;
+            super::check(av_channel_layout_copy(
+                &raw mut raw.ch_layout,
+                self.layout.as_mut_ptr(),
+            ))?;
             super::check(av_frame_get_buffer(frame.as_mut_ptr(), 0))?;
             let floats = (*frame.as_mut_ptr()).data[0].cast::<f32>();
             let whole = samples.len() / self.channels() * self.channels();

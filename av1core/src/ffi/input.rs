@@ -47,7 +47,9 @@ impl Demuxer {
             // No demuxer may follow a reference into another file or the network.
             ("protocol_whitelist", "none"),
         ]);
-        let hint = path.file_name().map(|name| name.to_string_lossy().replace('\0', ""));
+        let hint = path
+            .file_name()
+            .map(|name| name.to_string_lossy().replace('\0', ""));
         let cancel = cancel.clone();
         let input = ffmpeg::format::input_from_stream_with_interrupt(
             io,
@@ -68,8 +70,12 @@ impl Demuxer {
     /// Duration and start of the file in microseconds, where it declares them.
     pub(crate) fn duration_and_start_us(&self) -> (Option<i64>, Option<i64>) {
         // SAFETY: the context is live for as long as `self`.
-        let (duration, start) =
-            unsafe { ((*self.input.as_ptr()).duration, (*self.input.as_ptr()).start_time) };
+        let (duration, start) = unsafe {
+            (
+                (*self.input.as_ptr()).duration,
+                (*self.input.as_ptr()).start_time,
+            )
+        };
         let known = |t: i64| (t != ffmpeg::ffi::AV_NOPTS_VALUE).then_some(t);
         (known(duration).filter(|d| *d > 0), known(start))
     }
@@ -89,7 +95,9 @@ impl Demuxer {
 
     /// A copy of the stream's codec parameters.
     pub(crate) fn parameters(&self, index: usize) -> Option<codec::Parameters> {
-        self.input.stream(index).map(|stream| stream.parameters().clone())
+        self.input
+            .stream(index)
+            .map(|stream| stream.parameters().clone())
     }
 
     /// The picture that is attached to the file as stream `index`.

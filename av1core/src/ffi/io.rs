@@ -28,9 +28,10 @@ impl Ledger {
     }
 
     fn note(&self, error: io::Error) -> io::Error {
-        let copy = error
-            .raw_os_error()
-            .map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
+        let copy = error.raw_os_error().map_or_else(
+            || io::Error::from(error.kind()),
+            io::Error::from_raw_os_error,
+        );
         self.error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -69,7 +70,9 @@ impl Write for Tracked {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.file.write(buffer).map_err(|e| self.ledger.note(e))?;
         self.position += written as u64;
-        self.ledger.bytes.fetch_max(self.position, Ordering::Relaxed);
+        self.ledger
+            .bytes
+            .fetch_max(self.position, Ordering::Relaxed);
         Ok(written)
     }
 

@@ -126,7 +126,9 @@ impl Muxer {
         let base = ffmpeg::Rational(1, 1_000_000);
         // Matroska's chapter identifiers start at 1.
         let id = i64::try_from(id).unwrap_or(i64::MAX).saturating_add(1);
-        self.output.add_chapter(id, base, start, end, title).map(drop)
+        self.output
+            .add_chapter(id, base, start, end, title)
+            .map(drop)
     }
 
     /// Writes the header; time bases are final after it.
@@ -141,12 +143,35 @@ impl Muxer {
         self.output.write_header_with(options).map(drop)
     }
 
+    /// Samples at 48 kHz that must be added to a stream's times before they are
+    /// written. Opus starts with samples that a player discards (RFC 7845, section
+    /// 4.2), which Matroska calls `CodecDelay`: block times include them, packet
+    /// times do not. From FFmpeg 6 on the muxer adds them (matroskaenc.c, `ts_offset`).
+    pub(crate) fn codec_delay_samples(&self, index: usize) -> i64 {
+        const FFMPEG_6_LIBAVFORMAT: u32 = 60 << 16;
+        let Some(stream) = self.output.stream(index) else {
+            return 0;
+        };
+        let parameters = stream.parameters();
+        // SAFETY: the parameters belong to the live stream.
+        let par = unsafe { &*parameters.as_ptr() };
+        if par.codec_id == AVCodecID::AV_CODEC_ID_OPUS
+            && ffmpeg::format::version() < FFMPEG_6_LIBAVFORMAT
+        {
+            i64::from(par.initial_padding)
+        } else {
+            0
+        }
+    }
+
     /// The time base of a stream's packets in the file.
     pub(crate) fn time_base(&self, index: usize) -> TimeBase {
-        self.output.stream(index).map_or(TimeBase::MILLIS, |stream| {
-            let base = stream.time_base();
-            TimeBase::new(base.numerator(), base.denominator())
-        })
+        self.output
+            .stream(index)
+            .map_or(TimeBase::MILLIS, |stream| {
+                let base = stream.time_base();
+                TimeBase::new(base.numerator(), base.denominator())
+            })
     }
 
     /// Writes a packet, whose timestamps are in the stream's time base. Packets
@@ -223,7 +248,10 @@ fn disposition_bits(disposition: Disposition) -> i32 {
         (disposition.original, AV_DISPOSITION_ORIGINAL),
         (disposition.dub, AV_DISPOSITION_DUB),
         (disposition.commentary, AV_DISPOSITION_COMMENT),
-        (disposition.hearing_impaired, AV_DISPOSITION_HEARING_IMPAIRED),
+        (
+            disposition.hearing_impaired,
+            AV_DISPOSITION_HEARING_IMPAIRED,
+        ),
         (disposition.visual_impaired, AV_DISPOSITION_VISUAL_IMPAIRED),
     ];
     flags

@@ -93,7 +93,10 @@ impl Voice<'_> {
                 Err(self.error(Stage::Decode, "cannot decode", error).into())
             }
             _ => {
-                self.run.counters.audio_errors.fetch_add(1, Ordering::Relaxed);
+                self.run
+                    .counters
+                    .audio_errors
+                    .fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
         }
@@ -119,7 +122,9 @@ impl Voice<'_> {
         let channels = self.encoder.channels();
         let rate_base = TimeBase::new(1, rate_hz);
         let opus_base = TimeBase::new(1, OPUS_RATE_HZ as i32);
-        let position = frame.timestamp().map(|t| self.track.base.rescale(t, opus_base));
+        let position = frame
+            .timestamp()
+            .map(|t| self.track.base.rescale(t, opus_base));
         let samples = rate_base.rescale(frame.samples() as i64, opus_base);
         let timeline = match &mut self.timeline {
             Some(timeline) => timeline,
@@ -140,7 +145,8 @@ impl Voice<'_> {
         if self.resampler.is_none() {
             let settings = self.track.settings;
             let made = Resampler::new(frame, settings.layout.as_deref(), settings.channels);
-            self.resampler = Some(made.map_err(|e| self.error(Stage::Filter, "cannot convert sound", e))?);
+            self.resampler =
+                Some(made.map_err(|e| self.error(Stage::Filter, "cannot convert sound", e))?);
         }
         if let Some(resampler) = &mut self.resampler {
             let start = self.pending.len();
@@ -200,11 +206,14 @@ impl Voice<'_> {
             match self.encoder.receive(&mut packet) {
                 Ok(Encoded::Packet) => {
                     let bytes = packet.size();
-                    self.muxer.send(Muxed::packet(self.track.track, packet), bytes)?;
+                    self.muxer
+                        .send(Muxed::packet(self.track.track, packet), bytes)?;
                 }
                 Ok(Encoded::NeedsFrame | Encoded::End) => return Ok(()),
                 Err(e) => {
-                    return Err(self.error(Stage::Encode, "the audio encoder failed", e).into());
+                    return Err(self
+                        .error(Stage::Encode, "the audio encoder failed", e)
+                        .into());
                 }
             }
         }
@@ -276,13 +285,22 @@ mod tests {
     #[test]
     fn rounding_stays_gaps_fill_overlaps_go() {
         let mut timeline = Timeline::new(0);
-        let keep = Placement { silence: 0, drop: 0 };
+        let keep = Placement {
+            silence: 0,
+            drop: 0,
+        };
         assert_eq!(timeline.place(Some(0), 1024), keep);
         assert_eq!(timeline.place(Some(1000), 1024), keep);
         assert_eq!(timeline.place(None, 1024), keep);
-        let gap = Placement { silence: 1928, drop: 0 };
+        let gap = Placement {
+            silence: 1928,
+            drop: 0,
+        };
         assert_eq!(timeline.place(Some(5000), 1024), gap);
-        let overlap = Placement { silence: 0, drop: 1024 };
+        let overlap = Placement {
+            silence: 0,
+            drop: 1024,
+        };
         assert_eq!(timeline.place(Some(4000), 1024), overlap);
     }
 

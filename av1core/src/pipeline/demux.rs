@@ -66,7 +66,8 @@ pub(super) fn demux(
             Ok(Some(packet)) => packet,
             Ok(None) => break,
             Err(error) => {
-                let failed = |kind, message: &str| run.library_error(kind, Stage::Demux, message, error);
+                let failed =
+                    |kind, message: &str| run.library_error(kind, Stage::Demux, message, error);
                 return Err(match demuxer.take_io_error() {
                     Some(io) => failed(ErrorKind::Unreadable, "cannot be read further").with_io(io),
                     None => failed(ErrorKind::Damaged, "cannot be read further"),
@@ -90,7 +91,11 @@ pub(super) fn demux(
     // in the middle of it is told by the file alone.
     if let Some(io) = demuxer.take_io_error() {
         return Err(run
-            .error(ErrorKind::Unreadable, Stage::Demux, "cannot be read to its end")
+            .error(
+                ErrorKind::Unreadable,
+                Stage::Demux,
+                "cannot be read to its end",
+            )
             .with_io(io)
             .into());
     }

@@ -22,7 +22,14 @@ pub(super) fn encode(
     muxer: &Sender<Muxed>,
     track: usize,
 ) -> Result<Vec<i64>, Halt> {
-    let failed = |e| run.library_error(ErrorKind::Library, Stage::Encode, "the video encoder failed", e);
+    let failed = |e| {
+        run.library_error(
+            ErrorKind::Library,
+            Stage::Encode,
+            "the video encoder failed",
+            e,
+        )
+    };
     let mut times = Vec::new();
     let mut taken = 0;
     while let Some(mut frame) = frames.receive()? {
@@ -40,7 +47,9 @@ pub(super) fn encode(
     take_packets(run, &mut encoder, (&times, &mut taken), muxer, track)?;
     if taken != times.len() {
         let message = format!("the encoder took {} frames and gave {taken}", times.len());
-        return Err(run.error(ErrorKind::Mismatch, Stage::Encode, message).into());
+        return Err(run
+            .error(ErrorKind::Mismatch, Stage::Encode, message)
+            .into());
     }
     Ok(times)
 }
@@ -62,7 +71,9 @@ fn take_packets(
             Ok(Encoded::NeedsFrame | Encoded::End) => return Ok(()),
             Err(e) => {
                 let message = "the video encoder failed";
-                return Err(run.library_error(ErrorKind::Library, Stage::Encode, message, e).into());
+                return Err(run
+                    .library_error(ErrorKind::Library, Stage::Encode, message, e)
+                    .into());
             }
         }
         let expected = times.get(*taken).copied();
@@ -71,7 +82,9 @@ fn take_packets(
                 "packet {taken} of the encoder is for time {:?}, not {expected:?}",
                 packet.pts()
             );
-            return Err(run.error(ErrorKind::Mismatch, Stage::Encode, message).into());
+            return Err(run
+                .error(ErrorKind::Mismatch, Stage::Encode, message)
+                .into());
         }
         *taken += 1;
         packet.set_dts(packet.pts());

@@ -28,7 +28,14 @@ pub(super) fn filter(
     let mut shaper = Shaper::new(settings, run.video_base());
     let mut selector = Selector::new(run.segment);
     let mut ready = Vec::new();
-    let failed = |e| run.library_error(ErrorKind::Library, Stage::Filter, "cannot convert frames", e);
+    let failed = |e| {
+        run.library_error(
+            ErrorKind::Library,
+            Stage::Filter,
+            "cannot convert frames",
+            e,
+        )
+    };
     loop {
         let more = match decoded.receive()? {
             Some(frame) => shaper.put(frame, &mut ready).map(|()| true),
@@ -136,9 +143,7 @@ impl<'a> Shaper<'a> {
                     if turn.mirrored {
                         steps.push("hflip".to_owned());
                     }
-                    steps.extend(
-                        (0..turn.quarter_turns).map(|_| "transpose=dir=clock".to_owned()),
-                    );
+                    steps.extend((0..turn.quarter_turns).map(|_| "transpose=dir=clock".to_owned()));
                 }
             }
         }
@@ -243,7 +248,9 @@ fn widen(frame: &Video, full_range: bool) -> Video {
         let from = frame.data(plane).chunks(from_stride);
         let to = wide.data_mut(plane).chunks_mut(to_stride);
         for (from, to) in from.zip(to) {
-            let samples = from[..width].iter().zip(to[..width * 2].chunks_exact_mut(2));
+            let samples = from[..width]
+                .iter()
+                .zip(to[..width * 2].chunks_exact_mut(2));
             if fill {
                 for (&s, t) in samples {
                     t.copy_from_slice(&(u16::from(s) << 2 | u16::from(s) >> 6).to_le_bytes());
@@ -317,8 +324,7 @@ mod tests {
         }
         source.data_mut(0)[0] = 200;
         let base = TimeBase::new(1, 25);
-        let mut graph =
-            Graph::new(Shape::of(&source), "transpose=dir=clock", base).expect("graph");
+        let mut graph = Graph::new(Shape::of(&source), "transpose=dir=clock", base).expect("graph");
         graph.put(&source).expect("put");
         graph.end().expect("end");
         let mut turned = Vec::new();

@@ -170,12 +170,17 @@ impl<'a> Run<'a> {
     fn frame_ticks(&self) -> i64 {
         self.video().map_or(1, |(_, settings)| {
             let rate = settings.frame_rate;
-            TimeBase::new(rate.den, rate.num).rescale(1, self.video_base()).max(1)
+            TimeBase::new(rate.den, rate.num)
+                .rescale(1, self.video_base())
+                .max(1)
         })
     }
 
     fn estimated_frames(&self) -> Option<u64> {
-        self.job.plan.estimated_frames.filter(|_| self.segment.is_whole())
+        self.job
+            .plan
+            .estimated_frames
+            .filter(|_| self.segment.is_whole())
     }
 
     /// Runs a step and, where it fails, ends the run; the first failure is kept.
@@ -311,7 +316,8 @@ fn run_steps(run: &Run<'_>, setup: Setup<'_>, observer: &mut dyn FnMut(&Event)) 
     thread::scope(|scope| {
         let demux = scope.spawn(move || run.guard(demux::demux(run, demuxer, routes)));
         scope.spawn(move || run.guard(decode::decode(run, video_decoder, &packets, &decoded_in)));
-        let filter = scope.spawn(move || run.guard(filter::filter(run, settings, &decoded, &frames_in)));
+        let filter =
+            scope.spawn(move || run.guard(filter::filter(run, settings, &decoded, &frames_in)));
         let to_mux = to_muxer.clone();
         let encode = scope.spawn(move || {
             let encoded = encode::encode(run, video_encoder, &frames, &to_mux, video_track);
@@ -332,9 +338,15 @@ fn run_steps(run: &Run<'_>, setup: Setup<'_>, observer: &mut dyn FnMut(&Event)) 
         let meter = run.guard(mux::mux(run, &mut muxer, &tracks, &muxed, observer));
         // Whoever still waits for the muxer hears that it is gone.
         drop(muxed);
-        let reach = demux.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
-        let selector = filter.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
-        let times = encode.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let reach = demux
+            .join()
+            .unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let selector = filter
+            .join()
+            .unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let times = encode
+            .join()
+            .unwrap_or_else(|p| std::panic::resume_unwind(p));
         let mut meter = meter?;
         let bytes = muxer.bytes();
         meter.finish(run, bytes, observer);
@@ -355,19 +367,26 @@ impl Ended {
         let mismatch = |message| Err(run.error(ErrorKind::Mismatch, Stage::Mux, message));
         let written = self.meter.frames_done();
         if written != self.times.len() as u64 {
-            return mismatch(format!("{written} of {} frames were written", self.times.len()));
+            return mismatch(format!(
+                "{written} of {} frames were written",
+                self.times.len()
+            ));
         }
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let decoded = load(&run.counters.frames_decoded);
         if run.segment.is_whole() && decoded != written {
-            return mismatch(format!("{decoded} frames were decoded and {written} written"));
+            return mismatch(format!(
+                "{decoded} frames were decoded and {written} written"
+            ));
         }
         if written == 0 {
             let message = "no frame of the video decodes";
             return Err(run.error(ErrorKind::Damaged, Stage::Decode, message));
         }
-        let (video_errors, audio_errors) =
-            (load(&run.counters.decode_errors), load(&run.counters.audio_errors));
+        let (video_errors, audio_errors) = (
+            load(&run.counters.decode_errors),
+            load(&run.counters.audio_errors),
+        );
         if video_errors > most_decode_errors(decoded) {
             let message = format!(
                 "the source is damaged: {video_errors} decode errors in {decoded} frames; left alone"
@@ -439,20 +458,30 @@ fn warnings(
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     if video_errors > 0 {
-        warnings.push(format!("{video_errors} decode errors in the source's video"));
+        warnings.push(format!(
+            "{video_errors} decode errors in the source's video"
+        ));
     }
     if audio_errors > 0 {
-        warnings.push(format!("{audio_errors} decode errors in the source's sound"));
+        warnings.push(format!(
+            "{audio_errors} decode errors in the source's sound"
+        ));
     }
     if reach.is_some_and(|r| r.damaged > 0) {
         warnings.push("the source has damaged packets, which were passed over".to_owned());
     }
     if reach.is_some_and(|r| r.late_stream) {
-        warnings.push("a stream that starts late in the source was not seen and is not in the output".to_owned());
+        warnings.push(
+            "a stream that starts late in the source was not seen and is not in the output"
+                .to_owned(),
+        );
     }
     for stream in &run.job.plan.streams {
         if run.segment.is_whole() && stream.action == Action::Drop {
-            warnings.push(format!("stream {} is dropped: {}", stream.index, stream.reason));
+            warnings.push(format!(
+                "stream {} is dropped: {}",
+                stream.index, stream.reason
+            ));
         }
     }
     warnings

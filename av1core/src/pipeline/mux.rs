@@ -56,6 +56,8 @@ pub(super) struct Track {
     pub(super) dense: bool,
     /// Ticks a packet lasts that does not say so.
     pub(super) default_duration: i64,
+    /// Added to every time, in ticks of `base`.
+    pub(super) lead_ticks: i64,
     /// The video: its packets are the frames that progress counts.
     pub(super) is_video: bool,
 }
@@ -105,10 +107,20 @@ pub(super) fn mux(
 /// Source ticks to the file's, moved by the plan's shift.
 fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
     let shift = TimeBase::MILLIS.rescale(shift_ms, to);
-    // Opus starts a pre-skip before its first sample; the muxer takes that into
-    // account. Nothing else may lie before zero.
-    let earliest = if track.is_video || !track.dense { 0 } else { i64::MIN };
-    let place = |ticks: i64| track.base.rescale(ticks, to).saturating_add(shift).max(earliest);
+    // Opus may start a pre-skip before zero, which the muxer takes into account.
+    let earliest = if track.is_video || !track.dense {
+        0
+    } else {
+        i64::MIN
+    };
+    let place = |ticks: i64| {
+        let ticks = ticks.saturating_add(track.lead_ticks);
+        track
+            .base
+            .rescale(ticks, to)
+            .saturating_add(shift)
+            .max(earliest)
+    };
     let pts = packet.pts().map(place);
     let dts = packet.dts().map(place).or(pts);
     packet.set_pts(pts.or(dts));

@@ -49,7 +49,10 @@ impl Meter {
         let at_us = run.video_base().micros(ticks.unwrap_or(0));
         self.position_us = at_us - *self.first_us.get_or_insert(at_us);
         let now = self.clock.elapsed();
-        if self.last_report.is_none_or(|last| now - last >= REPORT_EVERY) {
+        if self
+            .last_report
+            .is_none_or(|last| now - last >= REPORT_EVERY)
+        {
             self.last_report = Some(now);
             self.rates.note(now, self.frames_done, self.position_us);
             observer(&Event::Progress(self.progress(run, now, bytes_written)));
@@ -79,14 +82,19 @@ impl Meter {
     fn progress(&self, run: &Run<'_>, now: Duration, bytes_written: u64) -> Progress {
         let total = frames_total(run, self.frames_done);
         let (fps, speed) = self.rates.rates();
-        let left = total.frames().map(|total| total.saturating_sub(self.frames_done));
+        let left = total
+            .frames()
+            .map(|total| total.saturating_sub(self.frames_done));
         let eta_us = left
             .filter(|_| fps > 0.0)
             .map(|left| (left as f64 / fps * 1e6) as u64);
-        let projected_bytes = total.frames().filter(|_| self.frames_done > 0).map(|total| {
-            let share = total as f64 / self.frames_done as f64;
-            (bytes_written as f64 * share.max(1.0)) as u64
-        });
+        let projected_bytes = total
+            .frames()
+            .filter(|_| self.frames_done > 0)
+            .map(|total| {
+                let share = total as f64 / self.frames_done as f64;
+                (bytes_written as f64 * share.max(1.0)) as u64
+            });
         Progress {
             frames_done: self.frames_done,
             frames_in: run.counters.frames_in.load(Ordering::Relaxed),
@@ -124,7 +132,10 @@ impl Rates {
     fn note(&mut self, now: Duration, frames: u64, position_us: i64) {
         self.points.push_back((now, frames, position_us));
         while self.points.len() > 2
-            && self.points.get(1).is_some_and(|(at, ..)| now - *at >= WINDOW)
+            && self
+                .points
+                .get(1)
+                .is_some_and(|(at, ..)| now - *at >= WINDOW)
         {
             self.points.pop_front();
         }
@@ -162,7 +173,11 @@ mod tests {
         assert_eq!(rates.rates(), (0.0, 0.0));
         for second in 1..=10u64 {
             // 10 frames/s at first, 100 later.
-            let frames = if second <= 5 { second * 10 } else { 50 + (second - 5) * 100 };
+            let frames = if second <= 5 {
+                second * 10
+            } else {
+                50 + (second - 5) * 100
+            };
             rates.note(Duration::from_secs(second), frames, second as i64 * 500_000);
         }
         assert_eq!(rates.rates(), (100.0, 0.5));

@@ -176,7 +176,10 @@ mod tests {
     use super::*;
     use std::thread;
 
-    const SMALL: Limits = Limits { items: 4, bytes: 10 };
+    const SMALL: Limits = Limits {
+        items: 4,
+        bytes: 10,
+    };
 
     fn stop() -> Stop {
         Stop::new(CancelToken::new())

@@ -89,7 +89,9 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
         audio,
         ..
     } = opener;
-    muxer.write_header().map_err(|e| write_error(run, &muxer, e))?;
+    muxer
+        .write_header()
+        .map_err(|e| write_error(run, &muxer, e))?;
     Ok(Setup {
         demuxer,
         routes,
@@ -135,6 +137,7 @@ impl<'a> Opener<'_, 'a> {
             base: self.run.video_base(),
             dense: true,
             default_duration: self.run.frame_ticks(),
+            lead_ticks: 0,
             is_video: true,
         }))
     }
@@ -158,6 +161,7 @@ impl<'a> Opener<'_, 'a> {
                     base: TimeBase::new(1, OPUS_RATE_HZ as i32),
                     dense: true,
                     default_duration: OPUS_FRAME_SAMPLES as i64,
+                    lead_ticks: self.muxer.codec_delay_samples(index),
                     is_video: false,
                 });
                 let (packets_in, packets) = packet_queue(&run.stop);
@@ -188,7 +192,11 @@ impl<'a> Opener<'_, 'a> {
                     .map_err(|e| self.failed(stream, "cannot convert subtitles", e))?;
                 let index = self.add_stream(stream, &NewStream::Srt, &stream_tags(stream))?;
                 let track = self.add_sparse(index, base);
-                Ok(Route::Srt(self.to_muxer.clone(), track, Box::new(converter)))
+                Ok(Route::Srt(
+                    self.to_muxer.clone(),
+                    track,
+                    Box::new(converter),
+                ))
             }
             Action::Attach {
                 file_name,
@@ -213,11 +221,14 @@ impl<'a> Opener<'_, 'a> {
 
     /// Copied Opus and subtitles come when they come; the others do not wait.
     fn add_sparse(&mut self, index: usize, base: TimeBase) -> usize {
+        let delay = self.muxer.codec_delay_samples(index);
+        let samples = TimeBase::new(1, OPUS_RATE_HZ as i32);
         self.add_track(Track {
             index,
             base,
             dense: false,
             default_duration: 0,
+            lead_ticks: samples.rescale(delay, base),
             is_video: false,
         })
     }
@@ -254,7 +265,8 @@ impl<'a> Opener<'_, 'a> {
 
     fn parameters(&self, stream: &StreamInfo) -> Result<ffmpeg::codec::Parameters> {
         let parameters = self.demuxer.parameters(stream.index);
-        parameters.ok_or_else(|| self.failed(stream, "has no such stream", ffmpeg::Error::StreamNotFound))
+        parameters
+            .ok_or_else(|| self.failed(stream, "has no such stream", ffmpeg::Error::StreamNotFound))
     }
 
     fn failed(&self, stream: &StreamInfo, message: &str, error: ffmpeg::Error) -> Error {
@@ -275,8 +287,13 @@ fn open_decoder(
         .ok_or(ffmpeg::Error::StreamNotFound)
         .and_then(|parameters| ffi::open_decoder(parameters, demuxer.time_base(index), threads))
         .map_err(|e| {
-            run.library_error(ErrorKind::UnknownCodec, Stage::Decode, "cannot be decoded", e)
-                .with_stream(index)
+            run.library_error(
+                ErrorKind::UnknownCodec,
+                Stage::Decode,
+                "cannot be decoded",
+                e,
+            )
+            .with_stream(index)
         })
 }
 
@@ -354,7 +371,8 @@ fn stream_tags(stream: &StreamInfo) -> Tags {
 
 fn file_tags(tags: &Tags) -> Tags {
     let kept = tags.iter().filter(|(key, _)| !is_stale(key));
-    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+    kept.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -363,7 +381,13 @@ mod tests {
 
     #[test]
     fn statistics_of_the_old_stream_are_not_kept() {
-        for stale in ["BPS", "BPS-eng", "DURATION", "_STATISTICS_TAGS-eng", "encoder"] {
+        for stale in [
+            "BPS",
+            "BPS-eng",
+            "DURATION",
+            "_STATISTICS_TAGS-eng",
+            "encoder",
+        ] {
             assert!(is_stale(stale), "{stale}");
         }
         for kept in ["title", "language", "creation_time", "bps_note"] {

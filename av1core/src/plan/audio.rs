@@ -38,7 +38,10 @@ pub(super) fn settings(
     };
     let kept = match layout {
         Some(same) if same == audio.layout => format!("{same} kept"),
-        Some(other) => format!("{} kept as {other}, which Opus has an order for", audio.layout),
+        Some(other) => format!(
+            "{} kept as {other}, which Opus has an order for",
+            audio.layout
+        ),
         None => format!(
             "{} channels kept apart: Opus has no order for {}",
             audio.channels, audio.layout

@@ -131,6 +131,14 @@ pub enum SkipReason {
         /// Picture height.
         height: u32,
     },
+    /// Width or height is odd.
+    #[error("the picture is {width}x{height}, and SVT-AV1 takes only even sizes")]
+    OddSize {
+        /// Picture width.
+        width: u32,
+        /// Picture height.
+        height: u32,
+    },
     /// The display matrix is not made of quarter turns.
     #[error("the picture is turned by an angle that is not a quarter turn")]
     OddAngle,
@@ -152,7 +160,10 @@ impl SkipReason {
             Self::DepthLoss { .. } => Some("--allow-depth-loss"),
             Self::AlphaLoss => Some("--allow-alpha-loss"),
             Self::DolbyVision { .. } | Self::Hdr10Plus => Some("--allow-dynamic-hdr-loss"),
-            Self::PictureTooSmall { .. } | Self::OddAngle | Self::SeveralVideos { .. } => None,
+            Self::PictureTooSmall { .. }
+            | Self::OddSize { .. }
+            | Self::OddAngle
+            | Self::SeveralVideos { .. } => None,
         }
     }
 }
@@ -219,7 +230,11 @@ impl RejectReason {
 /// ```
 #[must_use]
 pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
-    let videos: Vec<_> = info.streams.iter().filter(|s| s.video().is_some()).collect();
+    let videos: Vec<_> = info
+        .streams
+        .iter()
+        .filter(|s| s.video().is_some())
+        .collect();
     let [video] = videos.as_slice() else {
         return match videos.len() {
             0 => Verdict::Reject {
@@ -284,8 +299,9 @@ fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
 }
 
 /// A start further from zero than this is a broadcast clock, not an offset that
-/// means something: FFmpeg's Matroska muxer would write it into the duration.
-const LARGEST_KEPT_START_US: i64 = 60_000_000;
+/// means something. Matroska has no start time: libavformat's muxer would write it
+/// into the duration, and a film of ten seconds would be shown as one of a day.
+const LARGEST_KEPT_START_US: i64 = 5_000_000;
 
 /// The shift that makes every timestamp of the output one that Matroska holds.
 fn timestamp_shift_ms(info: &MediaInfo) -> i64 {

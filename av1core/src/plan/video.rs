@@ -95,7 +95,9 @@ pub(super) fn settings(
     let settings = VideoSettings {
         width,
         height,
-        sample_aspect_ratio: video.sample_aspect_ratio.map(|r| if lying { inverse(r) } else { r }),
+        sample_aspect_ratio: video
+            .sample_aspect_ratio
+            .map(|r| if lying { inverse(r) } else { r }),
         bit_depth: options.bit_depth,
         filters,
         frame_rate,
@@ -147,6 +149,13 @@ fn skip_reason(stream: &StreamInfo, video: &VideoInfo, options: &Options) -> Opt
     }
     if video.orientation.odd_angle {
         return Some(SkipReason::OddAngle);
+    }
+    // "Source Height must be even for YUV_420 colorspace", seen with 1.4.1.
+    if video.width % 2 == 1 || video.height % 2 == 1 {
+        return Some(SkipReason::OddSize {
+            width: video.width,
+            height: video.height,
+        });
     }
     if video.width < MIN_SIDE_PIXELS || video.height < MIN_SIDE_PIXELS {
         return Some(SkipReason::PictureTooSmall {

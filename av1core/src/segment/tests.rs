@@ -38,7 +38,10 @@ fn a_film_with_one_keyframe_is_one_segment() {
 
 fn report(first: Option<i64>, end: Option<i64>, head: u64, next: u64) -> SegmentReport {
     let hash = |ticks: Option<i64>, hash| {
-        ticks.map(|ticks| FrameHash { ticks, hash }).into_iter().collect::<Vec<_>>()
+        ticks
+            .map(|ticks| FrameHash { ticks, hash })
+            .into_iter()
+            .collect::<Vec<_>>()
     };
     SegmentReport {
         segment: Segment {
