@@ -104,6 +104,10 @@ impl StreamInfo {
 /// The kind of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a file has a handful of streams, and most are video or audio"
+)]
 #[non_exhaustive]
 pub enum StreamKind {
     /// Pictures, cover art included.

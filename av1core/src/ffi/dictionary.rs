@@ -17,14 +17,7 @@ pub(super) unsafe fn read(dictionary: *const AVDictionary) -> Tags {
     loop {
         // SAFETY: the dictionary is live by this function's contract, and
         // `entry` is null or came from it.
-        entry = unsafe {
-            av_dict_get(
-                dictionary,
-                c"".as_ptr(),
-                entry,
-                AV_DICT_IGNORE_SUFFIX as i32,
-            )
-        };
+        entry = unsafe { av_dict_get(dictionary, c"".as_ptr(), entry, AV_DICT_IGNORE_SUFFIX) };
         if entry.is_null() {
             return tags;
         }

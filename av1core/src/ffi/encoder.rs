@@ -66,7 +66,7 @@ impl VideoEncoder {
             raw.flags |= AV_CODEC_FLAG_GLOBAL_HEADER as i32;
             // A parameter that SVT-AV1 does not know is then an error, not a log
             // line (libsvtav1.c, `config_enc_params`, FFmpeg 5.1 and later).
-            raw.err_recognition |= AV_EF_EXPLODE as i32;
+            raw.err_recognition |= AV_EF_EXPLODE;
         }
         let mut options = colour_options(&settings.colour);
         options.push(("preset", settings.preset.get().to_string()));

@@ -48,7 +48,7 @@ pub(crate) fn facts(frame: &Video) -> FrameFacts {
 fn is_corrupt(frame: &Video) -> bool {
     // SAFETY: the frame is live.
     let raw = unsafe { &*frame.as_ptr() };
-    raw.flags & AV_FRAME_FLAG_CORRUPT as i32 != 0 || raw.decode_error_flags != 0
+    raw.flags & AV_FRAME_FLAG_CORRUPT != 0 || raw.decode_error_flags != 0
 }
 
 /// Whether every plane lies top to bottom in memory, as `ffmpeg_next`'s slices and

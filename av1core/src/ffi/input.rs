@@ -93,11 +93,9 @@ impl Demuxer {
         self.input.nb_streams() as usize
     }
 
-    /// A copy of the stream's codec parameters.
+    /// The stream's codec parameters; they keep what they belong to alive.
     pub(crate) fn parameters(&self, index: usize) -> Option<codec::Parameters> {
-        self.input
-            .stream(index)
-            .map(|stream| stream.parameters().clone())
+        self.input.stream(index).map(|stream| stream.parameters())
     }
 
     /// The picture that is attached to the file as stream `index`.

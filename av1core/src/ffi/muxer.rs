@@ -257,5 +257,5 @@ fn disposition_bits(disposition: Disposition) -> i32 {
     flags
         .into_iter()
         .filter(|(set, _)| *set)
-        .fold(0, |bits, (_, bit)| bits | bit as i32)
+        .fold(0, |bits, (_, bit)| bits | bit)
 }

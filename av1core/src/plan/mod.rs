@@ -70,6 +70,10 @@ pub struct StreamPlan {
 /// What becomes of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a file has a handful of streams, and one of them is its video"
+)]
 #[non_exhaustive]
 pub enum Action {
     /// Encoded to AV1.

@@ -158,8 +158,10 @@ fn each_loss_is_a_skip_that_names_its_flag_and_the_flag_lifts_it() {
 
 #[test]
 fn ten_bits_are_too_many_where_eight_are_asked_for() {
-    let mut options = Options::default();
-    options.bit_depth = BitDepth::Eight;
+    let options = Options {
+        bit_depth: BitDepth::Eight,
+        ..Options::default()
+    };
     let info = film(|v| v.bit_depth = 10);
     assert_eq!(skip(&info, &options), SkipReason::DepthLoss { bits: 10 });
 }
@@ -337,15 +339,17 @@ proptest! {
         preset in 0u8..=13,
         allow in any::<bool>(),
     ) {
-        let mut options = Options::default();
-        options.crf = Crf::new(crf).ok();
-        options.preset = Preset::new(preset).ok();
-        options.allow = Allow {
-            av1: allow,
-            chroma_loss: allow,
-            depth_loss: allow,
-            alpha_loss: allow,
-            dynamic_hdr_loss: allow,
+        let options = Options {
+            crf: Crf::new(crf).ok(),
+            preset: Preset::new(preset).ok(),
+            allow: Allow {
+                av1: allow,
+                chroma_loss: allow,
+                depth_loss: allow,
+                alpha_loss: allow,
+                dynamic_hdr_loss: allow,
+            },
+            ..Options::default()
         };
         let verdict = plan(&info, &options);
         prop_assert_eq!(&verdict, &plan(&info, &options));

@@ -64,7 +64,7 @@ fn a_seam_with_other_frames_is_refused() {
     let green = [report(None, Some(10), 0, 7), report(Some(10), None, 8, 0)];
     let error = join_times(source, &green).expect_err("other frames");
     assert_eq!(error.kind(), ErrorKind::Mismatch);
-    let mut other = good.clone();
+    let mut other = good;
     other[1].sequence_header = vec![2];
     assert!(join_times(source, &other).is_err());
 }
