@@ -33,7 +33,11 @@ pub(crate) use self::subtitle::SrtConverter;
 /// nothing. Errors are told by their codes.
 fn init() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet));
+    ONCE.call_once(|| {
+        ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+        // Without it the libraries' errors have no text.
+        ffmpeg_next::util::error::register_all();
+    });
 }
 
 /// Turns a library's return code into a result.

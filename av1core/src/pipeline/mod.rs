@@ -58,7 +58,8 @@ pub(crate) struct Job<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// The finished file.
+    /// The finished file. In serialized form characters that are not UTF-8 are replaced.
+    #[serde(serialize_with = "lossy")]
     pub output: PathBuf,
     /// Video frames in it; as many as the source shows.
     pub frames: u64,
@@ -78,6 +79,10 @@ pub struct Report {
     pub plan: Plan,
     /// What the viewer of the result might notice.
     pub warnings: Vec<String>,
+}
+
+fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 /// A segment that lies in its file.
@@ -271,6 +276,10 @@ pub(crate) fn run(
         counters: Counters::default(),
         failure: Mutex::new(None),
     };
+    let dropped = dropped_streams(&run);
+    for warning in &dropped {
+        observer(&Event::Warning(warning.clone()));
+    }
     let setup = setup::open(&run, file)?;
     let sequence_header = setup.video_encoder.extradata();
     let bytes_of_meter = run_steps(&run, setup, observer);
@@ -283,6 +292,7 @@ pub(crate) fn run(
     for warning in &encoded.warnings {
         observer(&Event::Warning(warning.clone()));
     }
+    encoded.warnings.splice(0..0, dropped);
     Ok(encoded)
 }
 
@@ -476,13 +486,14 @@ fn warnings(
                 .to_owned(),
         );
     }
-    for stream in &run.job.plan.streams {
-        if run.segment.is_whole() && stream.action == Action::Drop {
-            warnings.push(format!(
-                "stream {} is dropped: {}",
-                stream.index, stream.reason
-            ));
-        }
-    }
     warnings
+}
+
+/// What the plan leaves out, told before hours are spent.
+fn dropped_streams(run: &Run<'_>) -> Vec<String> {
+    let streams = run.job.plan.streams.iter();
+    streams
+        .filter(|stream| run.segment.is_whole() && stream.action == Action::Drop)
+        .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
+        .collect()
 }

@@ -71,9 +71,12 @@ pub(super) fn mux(
     observer: &mut dyn FnMut(&Event),
 ) -> Result<Meter, Halt> {
     let mut interleaver = Interleaver::new(tracks.iter().map(|track| track.dense));
-    let mut meter = Meter::new(run);
+    let mut meter = Meter::start();
     let shift = run.job.plan.timestamp_shift_ms;
+    meter.tick(run, muxer.bytes(), observer);
     while let Some(muxed) = packets.receive()? {
+        // Sound comes long before the encoder's first frame: the run is alive.
+        meter.tick(run, muxer.bytes(), observer);
         let track = &tracks[muxed.track];
         let Some(mut packet) = muxed.packet else {
             interleaver.close(muxed.track);
@@ -88,7 +91,7 @@ pub(super) fn mux(
         while let Some((index, (packet, ticks))) = interleaver.pop() {
             write(run, muxer, &tracks[index], packet)?;
             if tracks[index].is_video {
-                meter.frame_done(run, ticks, muxer.bytes(), observer);
+                meter.frame_done(run, ticks);
             }
         }
     }
@@ -96,7 +99,8 @@ pub(super) fn mux(
     while let Some((index, (packet, ticks))) = interleaver.pop() {
         write(run, muxer, &tracks[index], packet)?;
         if tracks[index].is_video {
-            meter.frame_done(run, ticks, muxer.bytes(), observer);
+            meter.frame_done(run, ticks);
+            meter.tick(run, muxer.bytes(), observer);
         }
     }
     run.stop.check()?;

@@ -26,7 +26,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(_run: &Run<'_>) -> Self {
+    pub(super) fn start() -> Self {
         Self {
             clock: Stopwatch::start(),
             rates: Rates::default(),
@@ -38,16 +38,19 @@ impl Meter {
     }
 
     /// A frame of the video, for time `ticks` of the source, is in the file.
-    pub(super) fn frame_done(
-        &mut self,
-        run: &Run<'_>,
-        ticks: Option<i64>,
-        bytes_written: u64,
-        observer: &mut dyn FnMut(&Event),
-    ) {
+    pub(super) fn frame_done(&mut self, run: &Run<'_>, ticks: Option<i64>) {
         self.frames_done += 1;
         let at_us = run.video_base().micros(ticks.unwrap_or(0));
         self.position_us = at_us - *self.first_us.get_or_insert(at_us);
+    }
+
+    /// Reports, if the last report is a while ago.
+    pub(super) fn tick(
+        &mut self,
+        run: &Run<'_>,
+        bytes_written: u64,
+        observer: &mut dyn FnMut(&Event),
+    ) {
         let now = self.clock.elapsed();
         if self
             .last_report

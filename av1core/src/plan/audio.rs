@@ -19,6 +19,9 @@ pub struct AudioSettings {
     pub layout: Option<String>,
 }
 
+/// What libopus takes at most (libopusenc.c, `libopus_encode_init`).
+const MOST_KBPS_PER_CHANNEL: u32 = 256;
+
 pub(super) fn settings(
     stream: &StreamInfo,
     audio: &AudioInfo,
@@ -32,7 +35,8 @@ pub(super) fn settings(
     let settings = AudioSettings {
         bitrate_kbps: options
             .audio_bitrate_kbps
-            .unwrap_or_else(|| default_bitrate_kbps(audio.channels)),
+            .unwrap_or_else(|| default_bitrate_kbps(audio.channels))
+            .min(MOST_KBPS_PER_CHANNEL * audio.channels.min(255)),
         channels: audio.channels,
         layout: layout.map(ToOwned::to_owned),
     };
@@ -84,7 +88,6 @@ pub fn default_bitrate_kbps(channels: u32) -> u32 {
         2 => 128,
         6 => 256,
         8 => 384,
-        // libopus takes at most 256 kbit/s a channel; 48 stays far below.
         n => 48 * n.min(255),
     }
 }

@@ -203,15 +203,30 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// The kind of the error that [`transcode`](crate::transcode) returns for it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoVideo => ErrorKind::NoVideo,
+            Self::Encrypted { .. } => ErrorKind::Encrypted,
+            Self::UnknownCodec { .. } => ErrorKind::UnknownCodec,
+            Self::NoFrame { .. } => ErrorKind::Damaged,
+        }
+    }
+
+    /// The stream concerned.
+    fn stream(&self) -> Option<usize> {
+        match self {
+            Self::NoVideo => None,
+            Self::Encrypted { index }
+            | Self::UnknownCodec { index, .. }
+            | Self::NoFrame { index } => Some(*index),
+        }
+    }
+
     pub(crate) fn into_error(self, source: &Path) -> Error {
-        let (kind, stream) = match &self {
-            Self::NoVideo => (ErrorKind::NoVideo, None),
-            Self::Encrypted { index } => (ErrorKind::Encrypted, Some(*index)),
-            Self::UnknownCodec { index, .. } => (ErrorKind::UnknownCodec, Some(*index)),
-            Self::NoFrame { index } => (ErrorKind::Damaged, Some(*index)),
-        };
-        let error = Error::new(kind, Stage::Plan, source, self.to_string());
-        match stream {
+        let error = Error::new(self.kind(), Stage::Plan, source, self.to_string());
+        match self.stream() {
             Some(index) => error.at_stream(index),
             None => error,
         }
