@@ -106,7 +106,7 @@ impl<'a> Shaper<'a> {
         if self.graph.as_ref().is_none_or(|graph| graph.shape != shape) {
             // The stream changed within itself: what the old graph holds comes first.
             self.finish(ready)?;
-            self.graph = Some(Graph::new(shape, &self.spec(), self.base)?);
+            self.graph = Some(Graph::new(shape, &self.spec(shape), self.base)?);
         }
         if let Some(graph) = &mut self.graph {
             graph.put(&frame)?;
@@ -131,7 +131,7 @@ impl<'a> Shaper<'a> {
 
     /// The graph in libavfilter's words. Turns are made of `hflip` and `transpose`
     /// alone: `vflip` hands out planes that lie upside down in memory.
-    fn spec(&self) -> String {
+    fn spec(&self, shape: Shape) -> String {
         let mut steps = Vec::new();
         for filter in &self.settings.filters {
             match filter {
@@ -148,8 +148,15 @@ impl<'a> Shaper<'a> {
             }
         }
         let range = if self.is_full_range() { "pc" } else { "tv" };
+        // Left to itself `scale` would make BT.601 of RGB; the plan says BT.709.
+        let matrix = if shape.is_rgb() {
+            ":out_color_matrix=bt709"
+        } else {
+            ""
+        };
         steps.push(format!(
-            "scale=w={}:h={}:flags=bicubic+accurate_rnd+full_chroma_int:in_range={range}:out_range={range}",
+            "scale=w={}:h={}:flags=bicubic+accurate_rnd+full_chroma_int\
+             :in_range={range}:out_range={range}{matrix}",
             self.settings.width, self.settings.height
         ));
         steps.push(match self.target {
@@ -175,6 +182,13 @@ impl Shape {
             height: frame.height(),
             format: frame.format(),
         }
+    }
+
+    fn is_rgb(&self) -> bool {
+        let name = self.format.descriptor().map_or("", |d| d.name());
+        ["rgb", "bgr", "gbr", "pal"]
+            .iter()
+            .any(|rgb| name.contains(rgb))
     }
 }
 

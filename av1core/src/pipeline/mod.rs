@@ -419,7 +419,7 @@ impl Ended {
             _ => 0,
         };
         Ok(Encoded {
-            warnings: warnings(run, self.reach.as_ref(), video_errors, audio_errors),
+            warnings: warnings(self.reach.as_ref(), video_errors, audio_errors),
             times: self.times,
             sequence_header: Vec::new(),
             head: self.selector.head,
@@ -460,12 +460,7 @@ fn shortfall(run: &Run<'_>, reach: &Reach) -> Option<(i64, i64)> {
     (says_us - has_us > tolerance_us).then_some((has_us, says_us))
 }
 
-fn warnings(
-    run: &Run<'_>,
-    reach: Option<&Reach>,
-    video_errors: u64,
-    audio_errors: u64,
-) -> Vec<String> {
+fn warnings(reach: Option<&Reach>, video_errors: u64, audio_errors: u64) -> Vec<String> {
     let mut warnings = Vec::new();
     if video_errors > 0 {
         warnings.push(format!(

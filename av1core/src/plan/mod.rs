@@ -322,6 +322,10 @@ fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
 /// into the duration, and a film of ten seconds would be shown as one of a day.
 const LARGEST_KEPT_START_US: i64 = 5_000_000;
 
+/// The earliest that a player starts an Opus stream before its first heard sample:
+/// 80 ms, what RFC 7845 (section 4.2) recommends as the most an encoder needs.
+const OPUS_PRE_SKIP_US: i64 = -80_000;
+
 /// The shift that makes every timestamp of the output one that Matroska holds.
 fn timestamp_shift_ms(info: &MediaInfo) -> i64 {
     let earliest_us = info
@@ -333,6 +337,13 @@ fn timestamp_shift_ms(info: &MediaInfo) -> i64 {
                 .first_frame_ticks
                 .map(|ticks| stream.time_base.micros(ticks))
                 .or(stream.start_us),
+            // Opus starts with samples that are not heard; Matroska knows of them.
+            StreamKind::Audio(_) if stream.codec == "opus" => {
+                stream.start_us.map(|start| match start {
+                    OPUS_PRE_SKIP_US..0 => 0,
+                    other => other,
+                })
+            }
             StreamKind::Audio(_) => stream.start_us,
             _ => None,
         })

@@ -167,6 +167,21 @@ fn ten_bits_are_too_many_where_eight_are_asked_for() {
 }
 
 #[test]
+fn rgb_becomes_bt709_and_says_so() {
+    let mut options = Options::default();
+    options.allow.chroma_loss = true;
+    let info = film(|v| {
+        v.chroma = Chroma::Rgb;
+        v.colour.matrix = Some("gbr".to_owned());
+        v.colour.range = Some("pc".to_owned());
+    });
+    let plan = transcode(&info, &options);
+    let colour = &video_settings(&plan).colour;
+    assert_eq!(colour.matrix.as_deref(), Some("bt709"));
+    assert_eq!(colour.range.as_deref(), Some("tv"));
+}
+
+#[test]
 fn what_the_encoder_cannot_take_is_left_alone() {
     let small = film(|v| (v.width, v.height) = (64, 62));
     assert!(matches!(
@@ -254,6 +269,15 @@ fn starts_that_matroska_cannot_hold_move_to_zero() {
     assert_eq!(shift(1_400_000), 0);
     assert_eq!(shift(-83_000), 83);
     assert_eq!(shift(59_857_336_000), -59_857_336);
+
+    let mut opus = film(|_| {});
+    "opus".clone_into(&mut opus.streams[1].codec);
+    opus.streams[1].start_us = Some(-6_500);
+    assert_eq!(
+        transcode(&opus, &Options::default()).timestamp_shift_ms,
+        0,
+        "samples that are not heard move nothing"
+    );
 }
 
 fn any_kind() -> impl Strategy<Value = StreamKind> {

@@ -108,7 +108,7 @@ pub(super) fn settings(
         encoder_threads: options.encoder_threads,
         decoder_threads: options.decoder_threads,
         svtav1_params: options.svtav1_params.clone(),
-        colour: video.colour.clone(),
+        colour: colour(video),
         mastering_display: video.hdr.mastering_display,
         content_light: video.hdr.content_light,
     };
@@ -164,6 +164,17 @@ fn skip_reason(stream: &StreamInfo, video: &VideoInfo, options: &Options) -> Opt
         });
     }
     None
+}
+
+/// The source's colour description. RGB has no matrix and no range that YUV could
+/// keep: it is converted to BT.709, limited (`scale` in the pipeline's filter step).
+fn colour(video: &VideoInfo) -> Colour {
+    let mut colour = video.colour.clone();
+    if video.chroma == Chroma::Rgb {
+        colour.matrix = Some("bt709".to_owned());
+        colour.range = Some("tv".to_owned());
+    }
+    colour
 }
 
 fn reason(stream: &StreamInfo, video: &VideoInfo, settings: &VideoSettings) -> String {

@@ -1,0 +1,61 @@
+//! The programme itself.
+
+use std::ffi::OsStr;
+use std::process::{Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+
+use super::command::outcome;
+
+/// The programme, with nothing of our own environment that it would obey.
+pub(crate) fn av1cli() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_av1cli"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AV1") {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// How a run ended.
+pub(crate) struct Run {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().expect("an exit code, not a signal")
+    }
+
+    /// The lines of `--json`.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).expect("a line of JSON");
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// Ended as expected, and printed why where not.
+    pub(crate) fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(
+            self.code(),
+            code,
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+/// Runs the programme to its end.
+pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
+    let output = outcome(av1cli().args(arguments));
+    Run {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).expect("UTF-8 on stdout"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8 on stderr"),
+    }
+}

@@ -1,0 +1,113 @@
+//! Sound, decoded by the `ffmpeg` command.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::command::{ffmpeg, run, words};
+use super::probe::ask;
+
+/// One Opus frame and the rounding of Matroska's milliseconds, in seconds.
+pub(crate) const OPUS_FRAME_S: f64 = 0.0215;
+
+/// Samples per second of [`heard`].
+pub(crate) const RATE_HZ: usize = 48_000;
+
+/// When a track's decoded sound starts and ends, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) start_s: f64,
+    pub(crate) end_s: f64,
+    /// Length of all samples together; less than the span where there are gaps.
+    pub(crate) sounding_s: f64,
+}
+
+/// The span of the n-th audio track.
+pub(crate) fn span(path: &Path, track: usize) -> Span {
+    let asked = ask(
+        path,
+        &format!(
+            "-select_streams a:{track} \
+             -show_entries frame=best_effort_timestamp_time,nb_samples:stream=sample_rate"
+        ),
+    );
+    let rate: f64 = number(&asked["streams"][0]["sample_rate"]);
+    let frames = asked["frames"].as_array().expect("frames");
+    let time = |frame: &Value| number(&frame["best_effort_timestamp_time"]);
+    let seconds = |frame: &Value| frame["nb_samples"].as_f64().expect("samples") / rate;
+    let (first, last) = (frames.first().expect("sound"), frames.last().expect("sound"));
+    Span {
+        start_s: time(first),
+        end_s: time(last) + seconds(last),
+        sounding_s: frames.iter().map(seconds).sum(),
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    let text = value.as_str().expect("a number as text");
+    text.parse().expect("a number")
+}
+
+/// A track's sound at 48 kHz, all channels mixed, from time zero on: what starts
+/// late starts with silence, and gaps are silent.
+pub(crate) fn heard(path: &Path, track: usize) -> Vec<f32> {
+    decode(
+        path,
+        &format!(
+            "-map 0:a:{track} -af aresample={RATE_HZ}:async=1:min_hard_comp=0.005:first_pts=0 -ac 1"
+        ),
+    )
+}
+
+/// One channel of a track as it comes out of the decoder.
+pub(crate) fn channel(path: &Path, track: usize, channel: usize) -> Vec<f32> {
+    let arguments = format!("-map 0:a:{track} -af pan=mono|c0=c{channel} -ar {RATE_HZ}");
+    decode(path, &arguments)
+}
+
+fn decode(path: &Path, arguments: &str) -> Vec<f32> {
+    let bytes = run(ffmpeg()
+        .arg("-i")
+        .arg(path)
+        .args(words(arguments))
+        .args(words("-f f32le -c:a pcm_f32le -")));
+    bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
+}
+
+/// When sound begins after at least 50 ms of silence, in seconds.
+pub(crate) fn onsets(samples: &[f32], threshold: f32) -> Vec<f64> {
+    let silence = RATE_HZ / 20;
+    let mut onsets = Vec::new();
+    let mut quiet_since = 0;
+    for (at, sample) in samples.iter().enumerate() {
+        if sample.abs() >= threshold {
+            if at - quiet_since >= silence || onsets.is_empty() {
+                onsets.push(at as f64 / RATE_HZ as f64);
+            }
+            quiet_since = at + 1;
+        }
+    }
+    onsets
+}
+
+/// The loudest frequency of `samples` among `candidates`, in Hz (Goertzel).
+pub(crate) fn pitch(samples: &[f32], candidates: &[f64]) -> f64 {
+    let power = |frequency: f64| {
+        let step = std::f64::consts::TAU * frequency / RATE_HZ as f64;
+        let factor = 2.0 * step.cos();
+        let (mut before, mut last) = (0.0, 0.0);
+        for sample in samples {
+            let next = f64::from(*sample) + factor * last - before;
+            (before, last) = (last, next);
+        }
+        before * before + last * last - factor * before * last
+    };
+    let loudest = candidates
+        .iter()
+        .copied()
+        .max_by(|a, b| power(*a).total_cmp(&power(*b)));
+    loudest.expect("a candidate")
+}
