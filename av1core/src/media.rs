@@ -20,6 +20,8 @@ pub struct MediaInfo {
     pub size_bytes: u64,
     /// Duration as the container declares it; a long subtitle can stretch it.
     pub duration_us: Option<i64>,
+    /// The container declares no duration: `duration_us` is guessed from bit rates.
+    pub duration_is_guess: bool,
     /// Earliest start among the streams.
     pub start_us: Option<i64>,
     /// The streams in the container's order; `streams[i].index == i`.

@@ -53,6 +53,7 @@ pub(crate) fn probe_cancellable(path: &Path, cancel: &CancelToken) -> Result<Med
         container: demuxer.container(),
         size_bytes,
         duration_us,
+        duration_is_guess: demuxer.duration_is_guess(),
         start_us,
         streams: demuxer
             .input()

@@ -80,6 +80,13 @@ impl Demuxer {
         (known(duration).filter(|d| *d > 0), known(start))
     }
 
+    /// Whether the duration is guessed from bit rates.
+    pub(crate) fn duration_is_guess(&self) -> bool {
+        // SAFETY: the context is live for as long as `self`.
+        let method = unsafe { (*self.input.as_ptr()).duration_estimation_method };
+        method == ffmpeg::ffi::AVDurationEstimationMethod::AVFMT_DURATION_FROM_BITRATE
+    }
+
     pub(crate) fn tags(&self) -> Tags {
         // SAFETY: the dictionary belongs to the live context.
         unsafe { dictionary::read((*self.input.as_ptr()).metadata) }
@@ -160,7 +167,6 @@ impl Demuxer {
                     *damaged += 1;
                     in_a_row += 1;
                 }
-                Err(ffmpeg::Error::InvalidData) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }

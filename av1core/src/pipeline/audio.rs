@@ -13,7 +13,7 @@ use ffmpeg_next::frame::Audio;
 
 use super::mux::Muxed;
 use super::queue::{Receiver, Sender};
-use super::{Halt, Run};
+use super::{Halt, Run, most_decode_errors};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::ffi::{
     Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,
@@ -24,8 +24,9 @@ use crate::units::TimeBase;
 /// Silence is made in pieces, so that an hour of it needs no memory.
 const LONGEST_SILENCE_SAMPLES: i64 = OPUS_RATE_HZ as i64;
 
-/// A jump further than this is a broken clock, not a gap: no film pauses for 12 hours.
-const LONGEST_GAP_S: i64 = 12 * 60 * 60;
+/// Sound that lies further back than this is a clock that was set back, not an
+/// overlap: dropping it would lose what nobody has heard yet.
+const LONGEST_OVERLAP_S: i64 = 1;
 
 /// What an audio track needs besides its queues.
 pub(super) struct Track<'a> {
@@ -51,8 +52,12 @@ pub(super) fn transcode(
         timeline: None,
         pending: Vec::new(),
         next_pts: 0,
+        packets: 0,
+        frames: 0,
+        errors: 0,
     };
     while let Some(packet) = packets.receive()? {
+        voice.packets += 1;
         if let Err(error) = decoder.send(&packet) {
             voice.count_damage(error)?;
         }
@@ -78,6 +83,9 @@ struct Voice<'a> {
     pending: Vec<f32>,
     /// Presentation time of the first pending sample, in samples at 48 kHz.
     next_pts: i64,
+    packets: u64,
+    frames: u64,
+    errors: u64,
 }
 
 impl Voice<'_> {
@@ -87,16 +95,15 @@ impl Voice<'_> {
             .with_stream(self.track.source_index)
     }
 
-    fn count_damage(&self, error: ffmpeg::Error) -> Result<(), Halt> {
+    fn count_damage(&mut self, error: ffmpeg::Error) -> Result<(), Halt> {
         match error {
             ffmpeg::Error::Other { errno } if errno == ffmpeg::error::ENOMEM => {
                 Err(self.error(Stage::Decode, "cannot decode", error).into())
             }
             _ => {
-                self.run
-                    .counters
-                    .audio_errors
-                    .fetch_add(1, Ordering::Relaxed);
+                self.errors += 1;
+                let total = &self.run.counters.audio_errors;
+                total.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
         }
@@ -119,23 +126,26 @@ impl Voice<'_> {
         if frame.samples() == 0 || rate_hz <= 0 {
             return Ok(());
         }
+        self.frames += 1;
         let channels = self.encoder.channels();
-        let rate_base = TimeBase::new(1, rate_hz);
-        let opus_base = TimeBase::new(1, OPUS_RATE_HZ as i32);
+        let rate = TimeBase::new(1, rate_hz);
+        let samples = frame.samples() as i64;
         let position = frame
             .timestamp()
-            .map(|t| self.track.base.rescale(t, opus_base));
-        let samples = rate_base.rescale(frame.samples() as i64, opus_base);
+            .map(|t| self.track.base.rescale(t, OPUS_SAMPLE));
         let timeline = match &mut self.timeline {
             Some(timeline) => timeline,
             slot @ None => {
                 self.next_pts = position.unwrap_or(0);
-                slot.insert(Timeline::new(self.next_pts))
+                slot.insert(Timeline::new(self.next_pts, rate))
             }
         };
-        let Placement { silence, drop } = timeline.place(position, samples);
-        self.put_silence(silence)?;
-        if drop >= samples {
+        let before = timeline.next();
+        let placement = timeline.place(position, samples, rate);
+        self.check_jump(before, position.unwrap_or(before))?;
+        self.put_silence(placement.silence)?;
+        let drop = placement.drop;
+        if drop >= rate.rescale(samples, OPUS_SAMPLE) {
             return Ok(());
         }
         if self.resampler.as_ref().is_some_and(|r| !r.fits(frame)) {
@@ -156,6 +166,18 @@ impl Voice<'_> {
             converted.map_err(|e| self.error(Stage::Filter, "cannot convert sound", e))?;
         }
         self.encode_whole_frames()
+    }
+
+    /// Times from one sample to the next, at 48 kHz, that no film has.
+    fn check_jump(&self, from: i64, to: i64) -> Result<(), Halt> {
+        let step = to.saturating_sub(from);
+        let forward = TimeBase::MICROS.rescale(self.run.longest_step_us(), OPUS_SAMPLE);
+        if step > forward || step < -LONGEST_OVERLAP_S * i64::from(OPUS_RATE_HZ) {
+            let seconds = |samples: i64| samples as f64 / f64::from(OPUS_RATE_HZ);
+            let error = self.run.clock_jump(seconds(from), seconds(to));
+            return Err(error.with_stream(self.track.source_index).into());
+        }
+        Ok(())
     }
 
     fn put_silence(&mut self, samples: i64) -> Result<(), Halt> {
@@ -219,7 +241,22 @@ impl Voice<'_> {
         }
     }
 
+    /// A track that is mostly damage is not replaced by silence.
+    fn check_damage(&self) -> Result<(), Halt> {
+        let silent = self.packets > 0 && self.frames == 0;
+        if !silent && self.errors <= most_decode_errors(self.frames) {
+            return Ok(());
+        }
+        let message = format!(
+            "the source's sound is damaged: {} decode errors, {} of its frames decode; left alone",
+            self.errors, self.frames
+        );
+        let error = self.run.error(ErrorKind::Damaged, Stage::Decode, message);
+        Err(error.with_stream(self.track.source_index).into())
+    }
+
     fn finish(mut self) -> Result<(), Halt> {
+        self.check_damage()?;
         self.flush_resampler()?;
         self.encode_whole_frames()?;
         if !self.pending.is_empty() {
@@ -234,45 +271,63 @@ impl Voice<'_> {
 }
 
 /// What goes before a decoded frame, and what of it goes; in samples at 48 kHz.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Placement {
     silence: i64,
     drop: i64,
 }
 
 /// Where the next sample belongs.
+///
+/// Source samples are summed up before they are converted to 48 kHz: 1024 samples
+/// at 44.1 kHz are 1114.56, and rounding each frame would drift by 20 ms a minute.
 #[derive(Debug)]
 struct Timeline {
-    next: i64,
+    /// Time of the first sample since the rate last changed, in samples at 48 kHz,
+    /// corrected by every silence and drop since.
+    anchor: i64,
+    /// Length of a source sample.
+    rate: TimeBase,
+    /// Source samples since the anchor.
+    samples: i64,
 }
 
+const OPUS_SAMPLE: TimeBase = TimeBase {
+    num: 1,
+    den: OPUS_RATE_HZ as i32,
+};
+
 impl Timeline {
-    fn new(start: i64) -> Self {
-        Self { next: start }
+    fn new(start: i64, rate: TimeBase) -> Self {
+        Self {
+            anchor: start,
+            rate,
+            samples: 0,
+        }
     }
 
-    /// Places a frame of `samples` that says it starts at `position`. Differences
-    /// up to one Opus frame are the container's rounding and stay.
-    fn place(&mut self, position: Option<i64>, samples: i64) -> Placement {
+    /// Time of the next sample, in samples at 48 kHz.
+    fn next(&self) -> i64 {
+        let since = self.rate.rescale(self.samples, OPUS_SAMPLE);
+        self.anchor.saturating_add(since)
+    }
+
+    /// Places a frame of `samples` source samples that says it starts at `position`
+    /// (48 kHz). Differences up to one Opus frame are the container's rounding and stay.
+    fn place(&mut self, position: Option<i64>, samples: i64, rate: TimeBase) -> Placement {
+        if rate != self.rate {
+            *self = Self::new(self.next(), rate);
+        }
         let tolerance = OPUS_FRAME_SAMPLES as i64;
-        let off = position.map_or(0, |position| position.saturating_sub(self.next));
-        let placement = if off > tolerance && off <= LONGEST_GAP_S * i64::from(OPUS_RATE_HZ) {
-            Placement {
-                silence: off,
-                drop: 0,
-            }
-        } else if off < -tolerance && off >= -LONGEST_GAP_S * i64::from(OPUS_RATE_HZ) {
-            Placement {
-                silence: 0,
-                drop: (-off).min(samples),
-            }
-        } else {
-            Placement {
-                silence: 0,
-                drop: 0,
-            }
-        };
-        self.next += placement.silence + samples - placement.drop;
+        let off = position.map_or(0, |position| position.saturating_sub(self.next()));
+        let mut placement = Placement::default();
+        if off > tolerance {
+            placement.silence = off;
+        } else if off < -tolerance {
+            placement.drop = off.saturating_neg().min(rate.rescale(samples, OPUS_SAMPLE));
+        }
+        self.samples += samples;
+        self.anchor += placement.silence - placement.drop;
         placement
     }
 }
@@ -282,45 +337,65 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const RATE: TimeBase = OPUS_SAMPLE;
+
     #[test]
     fn rounding_stays_gaps_fill_overlaps_go() {
-        let mut timeline = Timeline::new(0);
-        let keep = Placement {
-            silence: 0,
-            drop: 0,
-        };
-        assert_eq!(timeline.place(Some(0), 1024), keep);
-        assert_eq!(timeline.place(Some(1000), 1024), keep);
-        assert_eq!(timeline.place(None, 1024), keep);
+        let mut timeline = Timeline::new(0, RATE);
+        let keep = Placement::default();
+        assert_eq!(timeline.place(Some(0), 1024, RATE), keep);
+        assert_eq!(timeline.place(Some(1000), 1024, RATE), keep);
+        assert_eq!(timeline.place(None, 1024, RATE), keep);
         let gap = Placement {
             silence: 1928,
             drop: 0,
         };
-        assert_eq!(timeline.place(Some(5000), 1024), gap);
+        assert_eq!(timeline.place(Some(5000), 1024, RATE), gap);
         let overlap = Placement {
             silence: 0,
             drop: 1024,
         };
-        assert_eq!(timeline.place(Some(4000), 1024), overlap);
+        assert_eq!(timeline.place(Some(4000), 1024, RATE), overlap);
+        assert_eq!(timeline.next(), 6024);
+    }
+
+    /// Frames of 1024 samples at 44.1 kHz with exact times, for three hours: not one
+    /// sample is added or taken.
+    #[test]
+    fn sound_at_44100_hz_does_not_drift() {
+        let rate = TimeBase::new(1, 44_100);
+        let mut timeline = Timeline::new(0, rate);
+        for frame in 0..3 * 3600 * 44_100 / 1024 {
+            let position = rate.rescale(frame * 1024, OPUS_SAMPLE);
+            let placement = timeline.place(Some(position), 1024, rate);
+            assert_eq!(placement, Placement::default(), "frame {frame}");
+            assert!((timeline.next() - rate.rescale((frame + 1) * 1024, OPUS_SAMPLE)).abs() <= 1);
+        }
     }
 
     proptest! {
-        /// Whatever the timestamps say, after each frame the output is within one
-        /// Opus frame of where the source says it should be, or ahead of it by
+        /// Whatever the timestamps and rates, after each frame the output is within
+        /// one Opus frame of where the source says it should be, or ahead of it by
         /// what earlier frames already filled.
         #[test]
         fn sound_never_lags_by_more_than_a_frame(
-            steps in prop::collection::vec((0i64..5000, 1i64..5000), 1..50)
+            steps in prop::collection::vec(
+                (0i64..5000, 1i64..5000, prop::sample::select(vec![8000, 44_100, 48_000, 96_000])),
+                1..50,
+            )
         ) {
-            let mut timeline = Timeline::new(0);
+            let mut timeline = Timeline::new(0, RATE);
             let mut position = 0;
-            for (jump, samples) in steps {
+            for (jump, samples, hz) in steps {
+                let rate = TimeBase::new(1, hz);
                 position += jump;
-                let placement = timeline.place(Some(position), samples);
+                let placement = timeline.place(Some(position), samples, rate);
                 prop_assert!(placement.silence == 0 || placement.drop == 0);
-                prop_assert!(placement.drop <= samples);
-                let end = position + samples;
-                prop_assert!(timeline.next >= end - OPUS_FRAME_SAMPLES as i64);
+                let length = rate.rescale(samples, OPUS_SAMPLE);
+                prop_assert!(placement.drop <= length);
+                let end = position + length;
+                // Rounding of the sum against rounding of its parts: a sample.
+                prop_assert!(timeline.next() + 1 >= end - OPUS_FRAME_SAMPLES as i64);
             }
         }
     }

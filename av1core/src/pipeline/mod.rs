@@ -181,6 +181,25 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The longest step between two frames, or two pieces of sound, that is not a
+    /// jump of the source's clock. Broadcast containers are joined and reset (ten
+    /// seconds is the `ffmpeg` command's `dts_delta_threshold`); elsewhere a still
+    /// picture may stand for hours, and half a day is a broken header.
+    fn longest_step_us(&self) -> i64 {
+        match self.job.info.container.as_str() {
+            "mpegts" | "mpeg" => 10_000_000,
+            _ => 12 * 3600 * 1_000_000,
+        }
+    }
+
+    fn clock_jump(&self, from_s: f64, to_s: f64) -> Error {
+        let message = format!(
+            "the source's clock jumps from {from_s:.2} s to {to_s:.2} s (recordings joined \
+             without a remux?); left alone"
+        );
+        self.error(ErrorKind::Damaged, Stage::Decode, message)
+    }
+
     fn estimated_frames(&self) -> Option<u64> {
         self.job
             .plan
@@ -404,7 +423,7 @@ impl Ended {
             return Err(run.error(ErrorKind::Damaged, Stage::Decode, message));
         }
         if let Some(reach) = self.reach.as_ref().filter(|_| run.segment.is_whole())
-            && let Some((has_us, says_us)) = shortfall(run, reach)
+            && let Some((has_us, says_us)) = shortfall(run.job.info, run.video_index(), reach)
         {
             let message = format!(
                 "the source is cut short: it ends at {:.1} s and declares {:.1} s; left alone",
@@ -439,25 +458,31 @@ fn most_decode_errors(frames: u64) -> u64 {
     (frames / 100).max(5)
 }
 
-/// Where the source ends and where it says it ends, if it is cut short. The
-/// video's own duration counts where the container has one; a container's
-/// duration can be a subtitle's.
-fn shortfall(run: &Run<'_>, reach: &Reach) -> Option<(i64, i64)> {
-    let video = run.job.info.streams.get(run.video_index())?;
-    let (has_us, says_us) = match (video.duration_us, video.start_us) {
-        (Some(duration), start) => (
-            (*reach.end_us.get(video.index)?)?,
-            duration + start.unwrap_or(0),
+/// Where the source ends and where it says it ends, in microseconds, if it is cut
+/// short. The video's own duration counts where the container has one; a
+/// container's duration can be a subtitle's.
+fn shortfall(info: &MediaInfo, video_index: usize, reach: &Reach) -> Option<(i64, i64)> {
+    let video = info.streams.get(video_index)?;
+    let (has_us, says_us) = match video.duration_us {
+        Some(duration) => (
+            (*reach.end_us.get(video_index)?)?,
+            duration.saturating_add(video.start_us.unwrap_or(0)),
         ),
-        _ => (
+        None => (
             reach.end_us.iter().flatten().copied().max()?,
-            run.job.info.duration_us? + run.job.info.start_us.unwrap_or(0),
+            info.duration_us?.saturating_add(info.start_us.unwrap_or(0)),
         ),
     };
-    // Declared durations are rounded, guessed from bit rates (MPEG-TS) or carry a
-    // last frame's length: three seconds or 3 % are not a cut.
-    let tolerance_us = (says_us / 100 * 3).max(3_000_000);
-    (says_us - has_us > tolerance_us).then_some((has_us, says_us))
+    // Matroska and MP4 declare to the frame; others round, or add a preroll.
+    let exact = ["matroska", "mov"]
+        .iter()
+        .any(|c| info.container.contains(c));
+    let tolerance_us = if exact && !info.duration_is_guess {
+        1_000_000
+    } else {
+        (says_us / 100 * 3).max(3_000_000)
+    };
+    (says_us.saturating_sub(has_us) > tolerance_us).then_some((has_us, says_us))
 }
 
 fn warnings(reach: Option<&Reach>, video_errors: u64, audio_errors: u64) -> Vec<String> {
@@ -492,3 +517,6 @@ fn dropped_streams(run: &Run<'_>) -> Vec<String> {
         .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,7 @@ fn file(streams: Vec<StreamInfo>) -> MediaInfo {
         container: "matroska,webm".to_owned(),
         size_bytes: 1,
         duration_us: Some(10_000_000),
+        duration_is_guess: false,
         start_us: Some(0),
         streams,
         chapters: Vec::new(),
