@@ -1,1 +1,29 @@
-//! placeholder
+//! The integration suite: real media through the engine and the programme.
+//!
+//! One binary, one module a behaviour in `suite/`. Inputs are the clips of `media/`
+//! and what the `ffmpeg` command makes at test time; what comes out is read by
+//! `ffprobe` and `ffmpeg`, not by our own code. Run it by `./dev test`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod support;
+
+mod suite {
+    mod bad_input;
+    mod cancel;
+    mod cli;
+    mod colour;
+    mod golden;
+    mod kept;
+    mod pictures;
+    mod progress;
+    mod segments;
+    mod sound;
+    mod timestamps;
+    mod turns;
+}
