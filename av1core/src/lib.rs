@@ -40,6 +40,11 @@
 //! their turn and say so ([`Event::WaitingForEncoder`]). A caller that wants several
 //! encodes at once then runs each in a process of its own.
 //!
+//! SVT-AV1 cannot be stopped. After a run that was cancelled or failed, a thread of
+//! its own lets the encoder finish the frames it holds (about 40; at slow presets
+//! minutes) before its memory is freed and, below 4.1, before the next run in the
+//! process begins. A process of its own, killed, ends at once.
+//!
 //! # What is not stable
 //!
 //! The wording of messages, and the bytes of an output: both change with the

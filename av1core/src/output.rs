@@ -157,9 +157,13 @@ impl Staged {
             })?;
         }
         self.published = true;
-        File::open(destination.folder())
-            .and_then(|folder| folder.sync_all())
-            .map_err(output_error)
+        // The output is in its place. A folder that cannot be synced (unreadable, or
+        // on a file system that does not know how) takes nothing of that back.
+        let synced = File::open(destination.folder()).and_then(|folder| folder.sync_all());
+        if let Err(error) = synced {
+            tracing::warn!(path = %destination.path.display(), %error, "folder not synced");
+        }
+        Ok(())
     }
 }
 
@@ -180,10 +184,29 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         // File systems without RENAME_NOREPLACE (NFS, some FUSE): a hard link
         // refuses an existing name just as well.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
+            rename_new_by_link(from, to)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn rename_new_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => {
+            if let Err(error) = fs::remove_file(from) {
+                tracing::warn!(path = %from.display(), %error, "staged name not removed");
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Neither is known (object stores, some FUSE): a name that did not exist is
+        // taken, and then replaced; it is ours from its first moment on.
+        Err(_) => {
+            File::create_new(to)?;
+            fs::rename(from, to).inspect_err(|_| {
+                let _ = fs::remove_file(to);
+            })
+        }
     }
 }
 

@@ -39,7 +39,24 @@ fn receive(encoder: &mut encoder::Encoder, packet: &mut Packet) -> Result<Encode
 }
 
 /// An opened libsvtav1. Timestamps are in the time base it was opened with.
-pub(crate) struct VideoEncoder(encoder::Encoder);
+///
+/// Dropping one that has not come to its end takes as long as the frames inside
+/// it take to encode: SVT-AV1 cannot be stopped. (1.4.1's `svt_av1_enc_deinit`
+/// waits for an end-of-stream packet, for ever where nobody takes the packets
+/// before it or where no frame was given.)
+pub(crate) struct VideoEncoder {
+    encoder: encoder::Encoder,
+    progress: Progress,
+}
+
+/// How far an encoder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    NoFrame,
+    Frames,
+    EndSent,
+    Ended,
+}
 
 impl VideoEncoder {
     /// Opens the encoder with `settings`.
@@ -73,32 +90,82 @@ impl VideoEncoder {
         options.push(("crf", settings.crf.get().to_string()));
         options.push(("svtav1-params", svtav1_params(settings)));
         let opened = video.open_with(dictionary::from_pairs(options))?;
-        Ok(Self(opened.0.0))
+        Ok(Self {
+            encoder: opened.0.0,
+            progress: Progress::NoFrame,
+        })
     }
 
     /// The encoder's context, to describe the output stream by.
     pub(crate) fn context(&self) -> &codec::Context {
-        &self.0
+        &self.encoder
     }
 
     /// The sequence header and what else goes in front of the stream.
     pub(crate) fn extradata(&self) -> Vec<u8> {
-        extradata(&self.0)
+        extradata(&self.encoder)
     }
 
     /// Gives the encoder a frame. Blocks while the encoder's pool is full.
     pub(crate) fn send(&mut self, frame: &Video) -> Result<(), ffmpeg::Error> {
-        self.0.send_frame(frame)
+        self.progress = Progress::Frames;
+        self.encoder.send_frame(frame)
     }
 
     /// Tells the encoder that there is nothing more.
     pub(crate) fn send_end(&mut self) -> Result<(), ffmpeg::Error> {
-        self.0.send_eof()
+        if self.progress == Progress::NoFrame {
+            // The encoder would never answer; a frame that nobody sees makes it.
+            self.send(&self.blank_frame())?;
+        }
+        self.progress = Progress::EndSent;
+        self.encoder.send_eof()
     }
 
     /// Takes a packet. Blocks after the end was sent.
     pub(crate) fn receive(&mut self, packet: &mut Packet) -> Result<Encoded, ffmpeg::Error> {
-        receive(&mut self.0, packet)
+        let received = receive(&mut self.encoder, packet)?;
+        if matches!(received, Encoded::End) {
+            self.progress = Progress::Ended;
+        }
+        Ok(received)
+    }
+
+    fn blank_frame(&self) -> Video {
+        // SAFETY: the context is live; these are its plain fields.
+        let (format, width, height) = unsafe {
+            let raw = &*self.encoder.as_ptr();
+            (raw.pix_fmt, raw.width, raw.height)
+        };
+        let side = |pixels: i32| u32::try_from(pixels).unwrap_or(0);
+        let mut frame = Video::new(format.into(), side(width), side(height));
+        for plane in 0..frame.planes() {
+            frame.data_mut(plane).fill(0);
+        }
+        frame.set_pts(Some(0));
+        frame
+    }
+
+    /// Brings the encoder to its end, and throws away what it still gives.
+    fn drain(&mut self) -> Result<(), ffmpeg::Error> {
+        if matches!(self.progress, Progress::NoFrame | Progress::Frames) {
+            self.send_end()?;
+        }
+        let mut packet = Packet::empty();
+        while self.progress != Progress::Ended {
+            if matches!(self.receive(&mut packet)?, Encoded::NeedsFrame) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for VideoEncoder {
+    fn drop(&mut self) {
+        if let Err(error) = self.drain() {
+            tracing::warn!(%error, "the video encoder did not come to its end");
+        }
     }
 }
 

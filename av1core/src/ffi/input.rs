@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::context::{Input, StreamIo};
-use ffmpeg_next::{Packet, codec};
+use ffmpeg_next::{Packet, codec, media};
 
 use super::dictionary;
 use super::io::{Ledger, Tracked};
@@ -46,6 +46,11 @@ impl Demuxer {
             ("format_whitelist", DEMUXERS),
             // No demuxer may follow a reference into another file or the network.
             ("protocol_whitelist", "none"),
+            // A stream that starts late in a broadcast is only known when its first
+            // packet is seen: look further than the default 5 s and 5 MB. Files that
+            // declare their streams are not read further for it.
+            ("analyzeduration", "60000000"),
+            ("probesize", "64000000"),
         ]);
         let hint = path
             .file_name()
@@ -58,6 +63,8 @@ impl Demuxer {
             move || cancel.is_cancelled(),
         )
         .map_err(fail)?;
+        // The container was recognised in spite of it.
+        ledger.clear();
         Ok(Self { input, ledger })
     }
 
@@ -136,6 +143,15 @@ impl Demuxer {
             let base = stream.time_base();
             TimeBase::new(base.numerator(), base.denominator())
         })
+    }
+
+    /// Whether the stream is neither seen, heard nor read.
+    pub(crate) fn is_data(&self, index: usize) -> bool {
+        let medium = self.input.stream(index).map(|s| s.parameters().medium());
+        !matches!(
+            medium,
+            Some(media::Type::Video | media::Type::Audio | media::Type::Subtitle)
+        )
     }
 
     /// Reads no packets of the streams that are not `wanted`.

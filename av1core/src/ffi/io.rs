@@ -27,7 +27,15 @@ impl Ledger {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Forgets an error that libavformat got over.
+    pub(super) fn clear(&self) {
+        self.take_error();
+    }
+
     fn note(&self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return error;
+        }
         let copy = error.raw_os_error().map_or_else(
             || io::Error::from(error.kind()),
             io::Error::from_raw_os_error,
@@ -83,7 +91,9 @@ impl Write for Tracked {
 
 impl Seek for Tracked {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.position = self.file.seek(to).map_err(|e| self.ledger.note(e))?;
+        // Not noted: demuxers try offsets that damaged headers name, and a muxer's
+        // failed seek shows in what it writes next.
+        self.position = self.file.seek(to)?;
         Ok(self.position)
     }
 }

@@ -16,7 +16,7 @@ use super::queue::{Receiver, Sender};
 use super::{Halt, Run, most_decode_errors};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::ffi::{
-    Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,
+    self, Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,
 };
 use crate::plan::AudioSettings;
 use crate::units::TimeBase;
@@ -151,6 +151,15 @@ impl Voice<'_> {
         if self.resampler.as_ref().is_some_and(|r| !r.fits(frame)) {
             // Rate, format or channels changed within the stream.
             self.flush_resampler()?;
+        }
+        let channels_now = ffi::channels(frame);
+        if channels_now > self.track.settings.channels {
+            let message = format!(
+                "the sound changes to {channels_now} channels within the stream, and {} are planned; left alone",
+                self.track.settings.channels
+            );
+            let error = self.run.error(ErrorKind::Mismatch, Stage::Decode, message);
+            return Err(error.with_stream(self.track.source_index).into());
         }
         if self.resampler.is_none() {
             let settings = self.track.settings;

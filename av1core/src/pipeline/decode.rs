@@ -85,6 +85,7 @@ fn take_frames(
             Ok(Received::Frame) => {}
             Ok(Received::NeedsPacket | Received::End) => return Ok(()),
             Err(error) => {
+                run.stop.check()?;
                 count_damage(run, error)?;
                 continue;
             }

@@ -39,8 +39,6 @@ pub(super) struct Reach {
     pub(super) end_us: Vec<Option<i64>>,
     /// Packets that the demuxer could not make sense of.
     pub(super) damaged: u64,
-    /// A stream appeared that was not there when the plan was made.
-    pub(super) late_stream: bool,
 }
 
 pub(super) fn demux(
@@ -77,8 +75,13 @@ pub(super) fn demux(
         };
         let index = packet.stream();
         let Some(route) = routes.get_mut(index) else {
-            reach.late_stream = true;
-            continue;
+            if demuxer.is_data(index) {
+                continue;
+            }
+            let message = "a stream appears in the middle of the file, and would be lost; \
+                           a remux of the source shows it from the start";
+            let error = run.error(ErrorKind::Mismatch, Stage::Demux, message);
+            return Err(error.with_stream(index).into());
         };
         if let Some(start) = packet.pts().or(packet.dts()) {
             let end_us = bases[index].micros(start.saturating_add(packet.duration().max(0)));

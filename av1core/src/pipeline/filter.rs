@@ -5,7 +5,10 @@
 //! (deinterlacing, turning, other formats, a size that changes within the stream)
 //! goes through a libavfilter graph.
 
+use std::sync::atomic::Ordering;
+
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::Rational;
 use ffmpeg_next::filter;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
@@ -38,7 +41,7 @@ pub(super) fn filter(
     };
     loop {
         let more = match decoded.receive()? {
-            Some(frame) => shaper.put(frame, &mut ready).map(|()| true),
+            Some(frame) => shaper.put(run, frame, &mut ready).map(|()| true),
             None => shaper.finish(&mut ready).map(|()| false),
         };
         let more = more.map_err(failed)?;
@@ -64,6 +67,11 @@ struct Shaper<'a> {
     base: TimeBase,
     target: Pixel,
     graph: Option<Graph>,
+    /// Whether interlaced frames are deinterlaced: as planned, or from the first one
+    /// on that appears behind those the probe looked at.
+    deinterlaces: bool,
+    /// Shape of the first frame on the screen, to notice when it changes.
+    first_shape: Option<(u32, u32, Rational)>,
 }
 
 impl<'a> Shaper<'a> {
@@ -76,14 +84,41 @@ impl<'a> Shaper<'a> {
                 BitDepth::Ten => Pixel::YUV420P10LE,
             },
             graph: None,
+            deinterlaces: settings.filters.contains(&VideoFilter::Deinterlace),
+            first_shape: None,
         }
     }
 
-    fn put(&mut self, mut frame: Video, ready: &mut Vec<Video>) -> Result<(), ffmpeg::Error> {
+    /// Notes what the probe could not see. AV1 cannot say "interlaced", so combing
+    /// would stay for good.
+    fn look(&mut self, run: &Run<'_>, frame: &Video) -> bool {
+        let shape = (frame.width(), frame.height(), frame.aspect_ratio());
+        if *self.first_shape.get_or_insert(shape) != shape {
+            run.counters.shape_changes.store(true, Ordering::Relaxed);
+        }
+        let late = frame.is_interlaced() && !self.deinterlaces;
+        if late {
+            self.deinterlaces = true;
+            run.counters.late_interlacing.store(true, Ordering::Relaxed);
+        }
+        late
+    }
+
+    fn put(
+        &mut self,
+        run: &Run<'_>,
+        mut frame: Video,
+        ready: &mut Vec<Video>,
+    ) -> Result<(), ffmpeg::Error> {
+        if self.look(run, &frame) {
+            // A graph without the deinterlacer gives what it holds and goes.
+            self.finish(ready)?;
+        }
         let right_size =
             frame.width() == self.settings.width && frame.height() == self.settings.height;
         let plain = ffi::has_plain_planes(&frame);
-        if self.graph.is_none() && self.settings.filters.is_empty() && right_size && plain {
+        let untouched = self.settings.filters.is_empty() && !self.deinterlaces;
+        if self.graph.is_none() && untouched && right_size && plain {
             match (frame.format(), self.target) {
                 (from, to) if from == to => {
                     ready.push(frame);
@@ -133,12 +168,14 @@ impl<'a> Shaper<'a> {
     /// alone: `vflip` hands out planes that lie upside down in memory.
     fn spec(&self, shape: Shape) -> String {
         let mut steps = Vec::new();
+        // Fields are rows: before any turn. Frames that are flagged progressive in a
+        // mixed stream stay as they are.
+        if self.deinterlaces {
+            steps.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".to_owned());
+        }
         for filter in &self.settings.filters {
             match filter {
-                // Frames that are flagged progressive in a mixed stream stay as they are.
-                VideoFilter::Deinterlace { .. } => {
-                    steps.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".to_owned());
-                }
+                VideoFilter::Deinterlace => {}
                 VideoFilter::Turn(turn) => {
                     if turn.mirrored {
                         steps.push("hflip".to_owned());

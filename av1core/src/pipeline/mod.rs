@@ -22,9 +22,10 @@ mod setup;
 mod turn;
 
 use std::fs::File;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ffmpeg_next as ffmpeg;
@@ -119,14 +120,29 @@ impl From<Error> for Halt {
     }
 }
 
-/// What the steps of one run share.
+/// One run, as its steps see it.
 struct Run<'a> {
     job: &'a Job<'a>,
     segment: &'a Segment,
     output: &'a Path,
+    shared: Arc<Shared>,
+}
+
+/// What the steps of one run share, the encoder's thread among them, which may
+/// outlive the run.
+struct Shared {
+    source: PathBuf,
     stop: Stop,
     counters: Counters,
     failure: Mutex<Option<Error>>,
+}
+
+impl Deref for Run<'_> {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 #[derive(Debug, Default)]
@@ -137,11 +153,15 @@ struct Counters {
     frames_in: AtomicU64,
     decode_errors: AtomicU64,
     audio_errors: AtomicU64,
+    /// Interlaced frames came where the probe saw none.
+    late_interlacing: AtomicBool,
+    /// The picture's size or shape is not the same throughout.
+    shape_changes: AtomicBool,
 }
 
-impl<'a> Run<'a> {
+impl Shared {
     fn error(&self, kind: ErrorKind, stage: Stage, message: impl Into<String>) -> Error {
-        Error::new(kind, stage, self.job.source, message)
+        Error::new(kind, stage, &self.source, message)
     }
 
     fn library_error(
@@ -154,6 +174,24 @@ impl<'a> Run<'a> {
         self.error(kind, stage, message).with_library(error)
     }
 
+    /// Runs a step and, where it fails, ends the run; the first failure is kept.
+    fn guard<T>(&self, result: Result<T, Halt>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(Halt::Stopped) => None,
+            Err(Halt::Failed(error)) => {
+                self.failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
+                self.stop.stop();
+                None
+            }
+        }
+    }
+}
+
+impl<'a> Run<'a> {
     /// The video stream's index and settings. `plan` gives every plan exactly one.
     fn video(&self) -> Option<(usize, &'a VideoSettings)> {
         self.job.plan.streams.iter().find_map(|s| match &s.action {
@@ -205,22 +243,6 @@ impl<'a> Run<'a> {
             .plan
             .estimated_frames
             .filter(|_| self.segment.is_whole())
-    }
-
-    /// Runs a step and, where it fails, ends the run; the first failure is kept.
-    fn guard<T>(&self, result: Result<T, Halt>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(Halt::Stopped) => None,
-            Err(Halt::Failed(error)) => {
-                self.failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(error);
-                self.stop.stop();
-                None
-            }
-        }
     }
 
     /// How the run ended: a failure, a cancellation, or well.
@@ -284,16 +306,19 @@ pub(crate) fn run(
     observer: &mut dyn FnMut(&Event),
 ) -> Result<Encoded> {
     let stop = Stop::new(job.cancel.clone());
-    let Ok(_turn) = Turn::take(&stop, observer) else {
+    let Ok(turn) = Turn::take(&stop, observer) else {
         return Err(Error::cancelled(Stage::Encode, job.source));
     };
     let run = Run {
         job,
         segment,
         output,
-        stop,
-        counters: Counters::default(),
-        failure: Mutex::new(None),
+        shared: Arc::new(Shared {
+            source: job.source.to_owned(),
+            stop,
+            counters: Counters::default(),
+            failure: Mutex::new(None),
+        }),
     };
     let dropped = dropped_streams(&run);
     for warning in &dropped {
@@ -301,9 +326,9 @@ pub(crate) fn run(
     }
     let setup = setup::open(&run, file)?;
     let sequence_header = setup.video_encoder.extradata();
-    let bytes_of_meter = run_steps(&run, setup, observer);
+    let ended = run_steps(&run, setup, turn, observer);
     run.verdict()?;
-    let Some(ended) = bytes_of_meter else {
+    let Some(ended) = ended else {
         return Err(run.error(ErrorKind::Library, Stage::Encode, "a step ended early"));
     };
     let mut encoded = ended.check(&run)?;
@@ -325,7 +350,12 @@ struct Ended {
     bytes: u64,
 }
 
-fn run_steps(run: &Run<'_>, setup: Setup<'_>, observer: &mut dyn FnMut(&Event)) -> Option<Ended> {
+fn run_steps(
+    run: &Run<'_>,
+    setup: Setup<'_>,
+    turn: Turn,
+    observer: &mut dyn FnMut(&Event),
+) -> Option<Ended> {
     let Setup {
         demuxer,
         routes,
@@ -347,13 +377,15 @@ fn run_steps(run: &Run<'_>, setup: Setup<'_>, observer: &mut dyn FnMut(&Event)) 
         scope.spawn(move || run.guard(decode::decode(run, video_decoder, &packets, &decoded_in)));
         let filter =
             scope.spawn(move || run.guard(filter::filter(run, settings, &decoded, &frames_in)));
-        let to_mux = to_muxer.clone();
-        let encode = scope.spawn(move || {
-            let encoded = encode::encode(run, video_encoder, &frames, &to_mux, video_track);
-            // The others need not wait for the video's end any longer.
-            let _ = to_mux.send(Muxed::end(video_track), 0);
-            run.guard(encoded)
-        });
+        let encode = encode::Task {
+            shared: run.shared.clone(),
+            encoder: video_encoder,
+            turn,
+            frames,
+            muxer: to_muxer.clone(),
+            track: video_track,
+        }
+        .spawn();
         for voice in audio {
             let to_mux = to_muxer.clone();
             scope.spawn(move || {
@@ -373,9 +405,7 @@ fn run_steps(run: &Run<'_>, setup: Setup<'_>, observer: &mut dyn FnMut(&Event)) 
         let selector = filter
             .join()
             .unwrap_or_else(|p| std::panic::resume_unwind(p));
-        let times = encode
-            .join()
-            .unwrap_or_else(|p| std::panic::resume_unwind(p));
+        let times = encode.join(run);
         let mut meter = meter?;
         let bytes = muxer.bytes();
         meter.finish(run, bytes, observer);
@@ -434,11 +464,11 @@ impl Ended {
         }
         let base = run.video_base();
         let film_us = match self.times.as_slice() {
-            [first, .., last] => base.micros(last - first),
+            [first, .., last] => base.micros(last.saturating_sub(*first)),
             _ => 0,
         };
         Ok(Encoded {
-            warnings: warnings(self.reach.as_ref(), video_errors, audio_errors),
+            warnings: warnings(run, self.reach.as_ref(), video_errors, audio_errors),
             times: self.times,
             sequence_header: Vec::new(),
             head: self.selector.head,
@@ -468,6 +498,11 @@ fn shortfall(info: &MediaInfo, video_index: usize, reach: &Reach) -> Option<(i64
             (*reach.end_us.get(video_index)?)?,
             duration.saturating_add(video.start_us.unwrap_or(0)),
         ),
+        // Matroska's duration counts from zero, wherever the film starts.
+        None if info.container.contains("matroska") => (
+            reach.end_us.iter().flatten().copied().max()?,
+            info.duration_us?,
+        ),
         None => (
             reach.end_us.iter().flatten().copied().max()?,
             info.duration_us?.saturating_add(info.start_us.unwrap_or(0)),
@@ -485,7 +520,12 @@ fn shortfall(info: &MediaInfo, video_index: usize, reach: &Reach) -> Option<(i64
     (says_us.saturating_sub(has_us) > tolerance_us).then_some((has_us, says_us))
 }
 
-fn warnings(reach: Option<&Reach>, video_errors: u64, audio_errors: u64) -> Vec<String> {
+fn warnings(
+    run: &Run<'_>,
+    reach: Option<&Reach>,
+    video_errors: u64,
+    audio_errors: u64,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     if video_errors > 0 {
         warnings.push(format!(
@@ -500,9 +540,13 @@ fn warnings(reach: Option<&Reach>, video_errors: u64, audio_errors: u64) -> Vec<
     if reach.is_some_and(|r| r.damaged > 0) {
         warnings.push("the source has damaged packets, which were passed over".to_owned());
     }
-    if reach.is_some_and(|r| r.late_stream) {
+    if run.counters.late_interlacing.load(Ordering::Relaxed) {
+        warnings
+            .push("interlaced frames came late in the source, and were deinterlaced".to_owned());
+    }
+    if run.counters.shape_changes.load(Ordering::Relaxed) {
         warnings.push(
-            "a stream that starts late in the source was not seen and is not in the output"
+            "the picture's size or shape changes within the source; all of it has the first one's"
                 .to_owned(),
         );
     }

@@ -73,6 +73,7 @@ pub(super) fn mux(
     let mut interleaver = Interleaver::new(tracks.iter().map(|track| track.dense));
     let mut meter = Meter::start();
     let shift = run.job.plan.timestamp_shift_ms;
+    let mut latest = vec![i64::MIN; tracks.len()];
     meter.tick(run, muxer.bytes(), observer);
     while let Some(muxed) = packets.receive()? {
         // Sound comes long before the encoder's first frame: the run is alive.
@@ -85,7 +86,7 @@ pub(super) fn mux(
         ffi::default_duration(&mut packet, track.default_duration);
         let source_ticks = packet.pts();
         retime(&mut packet, track, muxer.time_base(track.index), shift);
-        let time = packet.dts().unwrap_or(0);
+        let time = hold_back(&mut packet, &mut latest[muxed.track]);
         let bytes = packet.size();
         interleaver.push(muxed.track, time, bytes, (packet, source_ticks));
         while let Some((index, (packet, ticks))) = interleaver.pop() {
@@ -131,6 +132,16 @@ fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
     // A copied stream's dts can lie behind its pts only by damage.
     packet.set_dts(dts.min(pts.or(dts)));
     packet.set_duration(track.base.rescale(packet.duration(), to));
+}
+
+/// The muxer takes no dts that is smaller than the one before. Subtitles of real
+/// files come out of order; they are held back, as the `ffmpeg` command does.
+fn hold_back(packet: &mut Packet, latest: &mut i64) -> i64 {
+    let dts = packet.dts().unwrap_or(0).max(*latest);
+    *latest = dts;
+    packet.set_dts(Some(dts));
+    packet.set_pts(packet.pts().max(Some(dts)));
+    dts
 }
 
 fn write(run: &Run<'_>, muxer: &mut Muxer, track: &Track, mut packet: Packet) -> Result<(), Halt> {

@@ -41,7 +41,7 @@ impl Meter {
     pub(super) fn frame_done(&mut self, run: &Run<'_>, ticks: Option<i64>) {
         self.frames_done += 1;
         let at_us = run.video_base().micros(ticks.unwrap_or(0));
-        self.position_us = at_us - *self.first_us.get_or_insert(at_us);
+        self.position_us = at_us.saturating_sub(*self.first_us.get_or_insert(at_us));
     }
 
     /// Reports, if the last report is a while ago.

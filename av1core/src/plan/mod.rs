@@ -194,6 +194,12 @@ pub enum RejectReason {
         /// Name of the codec by libavcodec.
         codec: String,
     },
+    /// Sound is declared, but none of it was found.
+    #[error("stream {index} is declared as sound, and no sound of it was found")]
+    NoSound {
+        /// Index of the stream.
+        index: usize,
+    },
     /// The header promises video, but no frame decodes.
     #[error("no frame of video stream {index} decodes: the file is damaged or cut short")]
     NoFrame {
@@ -210,7 +216,7 @@ impl RejectReason {
             Self::NoVideo => ErrorKind::NoVideo,
             Self::Encrypted { .. } => ErrorKind::Encrypted,
             Self::UnknownCodec { .. } => ErrorKind::UnknownCodec,
-            Self::NoFrame { .. } => ErrorKind::Damaged,
+            Self::NoSound { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
         }
     }
 
@@ -220,6 +226,7 @@ impl RejectReason {
             Self::NoVideo => None,
             Self::Encrypted { index }
             | Self::UnknownCodec { index, .. }
+            | Self::NoSound { index }
             | Self::NoFrame { index } => Some(*index),
         }
     }
@@ -309,6 +316,12 @@ fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
                 index,
                 codec: stream.codec.clone(),
             });
+        }
+        if stream
+            .audio()
+            .is_some_and(|audio| audio.channels == 0 || audio.sample_rate_hz == 0)
+        {
+            return Some(RejectReason::NoSound { index });
         }
     }
     let first_frame = info.streams[video_index].video()?.first_frame_ticks;

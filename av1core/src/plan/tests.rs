@@ -210,10 +210,7 @@ fn a_film_that_lies_on_its_side_is_stood_up() {
     // Fields are rows: deinterlacing comes before turning.
     assert!(matches!(
         settings.filters.as_slice(),
-        [
-            VideoFilter::Deinterlace { top_first: true },
-            VideoFilter::Turn(_)
-        ]
+        [VideoFilter::Deinterlace, VideoFilter::Turn(_)]
     ));
 }
 

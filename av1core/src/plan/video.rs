@@ -53,11 +53,9 @@ pub struct VideoSettings {
 #[serde(tag = "filter", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum VideoFilter {
-    /// bwdif, one frame out for each frame in.
-    Deinterlace {
-        /// Whether the top field is shown first.
-        top_first: bool,
-    },
+    /// bwdif, one frame out for each frame in; frames that say they are whole stay
+    /// as they are.
+    Deinterlace,
     /// Turned so that the picture stands upright.
     Turn(Orientation),
 }
@@ -78,9 +76,7 @@ pub(super) fn settings(
     }
     let mut filters = Vec::new();
     if video.field_order != FieldOrder::Progressive {
-        filters.push(VideoFilter::Deinterlace {
-            top_first: video.field_order == FieldOrder::TopFirst,
-        });
+        filters.push(VideoFilter::Deinterlace);
     }
     if video.orientation != Orientation::default() {
         filters.push(VideoFilter::Turn(video.orientation));
@@ -186,7 +182,7 @@ fn reason(stream: &StreamInfo, video: &VideoInfo, settings: &VideoSettings) -> S
     );
     for filter in &settings.filters {
         reason.push_str(match filter {
-            VideoFilter::Deinterlace { .. } => ", deinterlaced",
+            VideoFilter::Deinterlace => ", deinterlaced",
             VideoFilter::Turn(_) => ", turned upright",
         });
     }
@@ -203,11 +199,18 @@ fn inverse(ratio: Ratio) -> Ratio {
     }
 }
 
+/// The most frames per second SVT-AV1 takes ("maximum allowed frame rate is 240
+/// fps", 1.4.1). The number serves rate arithmetic alone, so a broken header or a
+/// slow-motion clip loses nothing by it.
+const MOST_FRAMES_PER_SECOND: Ratio = Ratio { num: 240, den: 1 };
+
 fn frame_rate(video: &VideoInfo) -> Ratio {
-    video
-        .average_frame_rate
-        .or(video.nominal_frame_rate)
-        .unwrap_or(FALLBACK_FRAME_RATE)
+    let declared = video.average_frame_rate.or(video.nominal_frame_rate);
+    match declared {
+        Some(rate) if rate.as_f64() > 240.0 => MOST_FRAMES_PER_SECOND,
+        Some(rate) => rate,
+        None => FALLBACK_FRAME_RATE,
+    }
 }
 
 fn keyframe_interval_frames(seconds: u32, rate: Ratio) -> u32 {
