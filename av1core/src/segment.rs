@@ -322,7 +322,7 @@ pub fn encode(
 /// # Errors
 ///
 /// As [`encode`], and [`ErrorKind::Mismatch`] where a seam does not hold even so.
-/// Finished segments stay in the folder.
+/// Finished segments stay in the folder; files of their names are overwritten.
 pub fn encode_all(
     film: Film<'_>,
     segments: &[Segment],
@@ -331,20 +331,38 @@ pub fn encode_all(
     mut observer: impl FnMut(&Event),
 ) -> Result<Vec<SegmentReport>> {
     let mut reports: Vec<SegmentReport> = Vec::with_capacity(segments.len());
-    let output =
-        |i: usize| Destination::new(folder.join(format!("segment-{i:04}.mkv"))).overwrite(true);
-    for (i, segment) in segments.iter().enumerate() {
-        let mut report = encode(film, segment, &output(i), cancel, &mut observer)?;
-        if let Some(before) = reports.last()
-            && !seam_holds(before, &report)
-            && segment.decode_from.is_some()
-        {
+    let mut encode_one = |i: usize, segment: &Segment| {
+        let output = Destination::new(folder.join(format!("segment-{i:04}.mkv"))).overwrite(true);
+        if segment.first.is_some() && segment.decode_from.is_none() {
             let message = format!(
-                "segment {i} decodes differently from its keyframe than from the start; decoded from the start again"
+                "segment {i} does not decode from its keyframe as it does from the start; \
+                 it is decoded from the start"
             );
             observer(&Event::Warning(message));
-            let again = segment.decoded_from_start();
-            report = encode(film, &again, &output(i), cancel, &mut observer)?;
+        }
+        encode(film, segment, &output, cancel, &mut observer)
+    };
+    for (i, segment) in segments.iter().enumerate() {
+        let holds = |report: &SegmentReport, reports: &[SegmentReport]| {
+            reports
+                .last()
+                .is_none_or(|before| seam_holds(before, report))
+        };
+        let mut report = encode_one(i, segment);
+        // A stream that cannot be entered in the middle shows other frames, or none.
+        let trapped = match &report {
+            Ok(report) => !holds(report, &reports),
+            Err(error) => error.kind() == ErrorKind::Damaged,
+        };
+        if trapped && segment.decode_from.is_some() {
+            report = encode_one(i, &segment.decoded_from_start());
+        }
+        let report = report?;
+        if !holds(&report, &reports)
+            && let Some(before) = reports.pop()
+        {
+            // This one is right now, so it is the one before that went astray.
+            reports.push(encode_one(i - 1, &before.segment.decoded_from_start())?);
         }
         reports.push(report);
     }

@@ -1,6 +1,6 @@
 //! What a decoded frame says of itself.
 
-use ffmpeg_next::ffi::{AV_FRAME_FLAG_CORRUPT, av_frame_get_side_data};
+use ffmpeg_next::ffi::{AV_FRAME_FLAG_CORRUPT, av_frame_get_side_data, av_frame_is_writable};
 use ffmpeg_next::frame::side_data::Type as SideType;
 use ffmpeg_next::frame::{Audio, Video};
 
@@ -58,6 +58,12 @@ pub(crate) fn has_plain_planes(frame: &Video) -> bool {
     // SAFETY: the frame is live.
     let raw = unsafe { &*frame.as_ptr() };
     (0..frame.planes()).all(|plane| raw.linesize[plane] > 0 && !raw.data[plane].is_null())
+}
+
+/// Whether nobody else holds the frame's buffers, so that they may be written to.
+pub(crate) fn is_writable(frame: &mut Video) -> bool {
+    // SAFETY: the frame is live and borrowed alone.
+    unsafe { av_frame_is_writable(frame.as_mut_ptr()) > 0 }
 }
 
 /// Number of channels of a decoded frame.

@@ -11,9 +11,10 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::Packet;
 use ffmpeg_next::frame::Audio;
 
+use super::check::most_decode_errors;
 use super::mux::Muxed;
 use super::queue::{Receiver, Sender};
-use super::{Halt, Run, most_decode_errors};
+use super::{Halt, Run};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::ffi::{
     self, Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,

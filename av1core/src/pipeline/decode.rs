@@ -16,7 +16,7 @@ use crate::units::TimeBase;
 /// Frames wait here for the next step: enough to even out the decoder's bursts
 /// (it hands out a frame a thread), few enough to stay small. 4K at 10 bit is 25 MB.
 const FRAMES: Limits = Limits {
-    items: 6,
+    items: 4,
     bytes: 192 * 1024 * 1024,
 };
 

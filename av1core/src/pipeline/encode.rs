@@ -109,9 +109,9 @@ fn encode(
         frame.set_kind(picture::Type::None);
         times.push(frame.pts().unwrap_or_default());
         encoder.send(&frame).map_err(failed)?;
-        drop(frame);
         run.counters.frames_in.fetch_add(1, Ordering::Relaxed);
         take_packets(run, encoder, (&times, &mut taken), muxer, track)?;
+        run.spare_frames.put(frame);
     }
     run.stop.check()?;
     if times.is_empty() {

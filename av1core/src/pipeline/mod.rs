@@ -11,6 +11,7 @@
 //! video alone, since sound is encoded once for the whole file.
 
 mod audio;
+mod check;
 mod decode;
 mod demux;
 mod encode;
@@ -24,16 +25,16 @@ mod turn;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ffmpeg_next as ffmpeg;
 use serde::Serialize;
 
-use self::demux::Reach;
+use self::check::Ended;
+use self::filter::SpareFrames;
 use self::mux::Muxed;
-use self::progress::Meter;
 use self::queue::{Stop, Stopped};
 use self::setup::Setup;
 use self::turn::Turn;
@@ -135,6 +136,8 @@ struct Shared {
     stop: Stop,
     counters: Counters,
     failure: Mutex<Option<Error>>,
+    /// Frames that the encoder has copied, to be filled again.
+    spare_frames: SpareFrames,
 }
 
 impl Deref for Run<'_> {
@@ -318,6 +321,7 @@ pub(crate) fn run(
             stop,
             counters: Counters::default(),
             failure: Mutex::new(None),
+            spare_frames: SpareFrames::default(),
         }),
     };
     let dropped = dropped_streams(&run);
@@ -338,16 +342,6 @@ pub(crate) fn run(
     }
     encoded.warnings.splice(0..0, dropped);
     Ok(encoded)
-}
-
-/// What the steps of a run that ended well have to say.
-struct Ended {
-    /// `None` where the rest of the file was nobody's (the end of a segment).
-    reach: Option<Reach>,
-    times: Vec<i64>,
-    selector: crate::segment::Selector,
-    meter: Meter,
-    bytes: u64,
 }
 
 fn run_steps(
@@ -419,140 +413,6 @@ fn run_steps(
     })
 }
 
-impl Ended {
-    /// Holds the counts of the steps against each other and against what the
-    /// source declares.
-    fn check(self, run: &Run<'_>) -> Result<Encoded> {
-        let mismatch = |message| Err(run.error(ErrorKind::Mismatch, Stage::Mux, message));
-        let written = self.meter.frames_done();
-        if written != self.times.len() as u64 {
-            return mismatch(format!(
-                "{written} of {} frames were written",
-                self.times.len()
-            ));
-        }
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let decoded = load(&run.counters.frames_decoded);
-        if run.segment.is_whole() && decoded != written {
-            return mismatch(format!(
-                "{decoded} frames were decoded and {written} written"
-            ));
-        }
-        if written == 0 {
-            let message = "no frame of the video decodes";
-            return Err(run.error(ErrorKind::Damaged, Stage::Decode, message));
-        }
-        let (video_errors, audio_errors) = (
-            load(&run.counters.decode_errors),
-            load(&run.counters.audio_errors),
-        );
-        if video_errors > most_decode_errors(decoded) {
-            let message = format!(
-                "the source is damaged: {video_errors} decode errors in {decoded} frames; left alone"
-            );
-            return Err(run.error(ErrorKind::Damaged, Stage::Decode, message));
-        }
-        if let Some(reach) = self.reach.as_ref().filter(|_| run.segment.is_whole())
-            && let Some((has_us, says_us)) = shortfall(run.job.info, run.video_index(), reach)
-        {
-            let message = format!(
-                "the source is cut short: it ends at {:.1} s and declares {:.1} s; left alone",
-                has_us as f64 / 1e6,
-                says_us as f64 / 1e6
-            );
-            return Err(run.error(ErrorKind::Truncated, Stage::Demux, message));
-        }
-        let base = run.video_base();
-        let film_us = match self.times.as_slice() {
-            [first, .., last] => base.micros(last.saturating_sub(*first)),
-            _ => 0,
-        };
-        Ok(Encoded {
-            warnings: warnings(run, self.reach.as_ref(), video_errors, audio_errors),
-            times: self.times,
-            sequence_header: Vec::new(),
-            head: self.selector.head,
-            next: self.selector.next,
-            decode_errors: video_errors + audio_errors,
-            bytes: self.bytes,
-            elapsed_us: u64::try_from(self.meter.elapsed().as_micros()).unwrap_or(u64::MAX),
-            film_us,
-        })
-    }
-}
-
-/// A source with more decode errors than this is not replaced by a copy of its
-/// damage: one frame in a hundred, and a handful in any file (a recording often
-/// starts or ends within a picture).
-fn most_decode_errors(frames: u64) -> u64 {
-    (frames / 100).max(5)
-}
-
-/// Where the source ends and where it says it ends, in microseconds, if it is cut
-/// short. The video's own duration counts where the container has one; a
-/// container's duration can be a subtitle's.
-fn shortfall(info: &MediaInfo, video_index: usize, reach: &Reach) -> Option<(i64, i64)> {
-    let video = info.streams.get(video_index)?;
-    let (has_us, says_us) = match video.duration_us {
-        Some(duration) => (
-            (*reach.end_us.get(video_index)?)?,
-            duration.saturating_add(video.start_us.unwrap_or(0)),
-        ),
-        // Matroska's duration counts from zero, wherever the film starts.
-        None if info.container.contains("matroska") => (
-            reach.end_us.iter().flatten().copied().max()?,
-            info.duration_us?,
-        ),
-        None => (
-            reach.end_us.iter().flatten().copied().max()?,
-            info.duration_us?.saturating_add(info.start_us.unwrap_or(0)),
-        ),
-    };
-    // Matroska and MP4 declare to the frame; others round, or add a preroll.
-    let exact = ["matroska", "mov"]
-        .iter()
-        .any(|c| info.container.contains(c));
-    let tolerance_us = if exact && !info.duration_is_guess {
-        1_000_000
-    } else {
-        (says_us / 100 * 3).max(3_000_000)
-    };
-    (says_us.saturating_sub(has_us) > tolerance_us).then_some((has_us, says_us))
-}
-
-fn warnings(
-    run: &Run<'_>,
-    reach: Option<&Reach>,
-    video_errors: u64,
-    audio_errors: u64,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if video_errors > 0 {
-        warnings.push(format!(
-            "{video_errors} decode errors in the source's video"
-        ));
-    }
-    if audio_errors > 0 {
-        warnings.push(format!(
-            "{audio_errors} decode errors in the source's sound"
-        ));
-    }
-    if reach.is_some_and(|r| r.damaged > 0) {
-        warnings.push("the source has damaged packets, which were passed over".to_owned());
-    }
-    if run.counters.late_interlacing.load(Ordering::Relaxed) {
-        warnings
-            .push("interlaced frames came late in the source, and were deinterlaced".to_owned());
-    }
-    if run.counters.shape_changes.load(Ordering::Relaxed) {
-        warnings.push(
-            "the picture's size or shape changes within the source; all of it has the first one's"
-                .to_owned(),
-        );
-    }
-    warnings
-}
-
 /// What the plan leaves out, told before hours are spent.
 fn dropped_streams(run: &Run<'_>) -> Vec<String> {
     let streams = run.job.plan.streams.iter();
@@ -561,6 +421,3 @@ fn dropped_streams(run: &Run<'_>) -> Vec<String> {
         .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,6 @@
 use super::*;
-use crate::media::{StreamInfo, StreamKind, Tags};
+use crate::media::{Disposition, StreamInfo, StreamKind, Tags};
+use crate::units::TimeBase;
 
 fn info(container: &str, stream_duration_us: Option<i64>, duration_us: i64) -> MediaInfo {
     MediaInfo {
@@ -19,7 +20,7 @@ fn info(container: &str, stream_duration_us: Option<i64>, duration_us: i64) -> M
             duration_us: stream_duration_us,
             declared_frames: None,
             bit_rate_bps: None,
-            disposition: crate::media::Disposition::default(),
+            disposition: Disposition::default(),
             tags: Tags::new(),
             kind: StreamKind::Data,
         }],
