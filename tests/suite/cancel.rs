@@ -29,7 +29,7 @@ fn cancelled_at(source: &Path, options: &Options, mut moment: impl FnMut(&Event)
         }
     });
     let took = since.expect("the moment came").elapsed();
-    let error = outcome.err().expect("a cancelled run does not end well");
+    let error = outcome.expect_err("a cancelled run does not end well");
     assert_cancelled(&error, source);
     assert!(took < PROMISE, "ended {took:?} after the token was tripped");
     assert_holds(folder.path(), &[]);
@@ -171,7 +171,7 @@ fn any_thread_may_cancel() {
             }
         });
         let took = other.join().expect("ended").elapsed();
-        assert_cancelled(&outcome.err().expect("cancelled"), &source);
+        assert_cancelled(&outcome.expect_err("cancelled"), &source);
         assert!(took < PROMISE, "{took:?}");
         assert_holds(folder.path(), &[]);
     });

@@ -1,1 +1,122 @@
-//! todo
+//! What `probe` says of each clip of `tests/media`, held against a file in
+//! `tests/golden/probe`. `UPDATE_GOLDEN=1` writes them anew; look at the difference
+//! before committing it.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{tests_folder, watched};
+
+/// Facts that the versions of FFmpeg tell differently: names of profiles, rates that
+/// libavformat guesses, durations that it estimates.
+const VARYING: [&str; 5] = [
+    "bit_rate_bps",
+    "decodable",
+    "declared_frames",
+    "nominal_frame_rate",
+    "profile",
+];
+
+/// The clips that can be opened.
+fn clips() -> Vec<PathBuf> {
+    let mut clips: Vec<_> = fs::read_dir(tests_folder().join("media"))
+        .expect("tests/media")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file() && path.extension().is_some_and(|e| e != "md"))
+        .collect();
+    clips.sort();
+    clips
+}
+
+/// The facts as JSON, without what varies.
+fn facts(clip: &Path) -> Value {
+    let info = av1core::probe(clip).unwrap_or_else(|error| panic!("{error:?}"));
+    let mut facts = serde_json::to_value(info).expect("JSON");
+    let stable = facts["container"] != "mpegts" && facts["container"] != "mpeg";
+    for stream in facts["streams"].as_array_mut().expect("streams") {
+        let stream = stream.as_object_mut().expect("a stream");
+        for key in VARYING {
+            stream.remove(key);
+        }
+        stream["kind"]
+            .as_object_mut()
+            .expect("a kind")
+            .remove("nominal_frame_rate");
+        if !stable {
+            stream.remove("duration_us");
+            stream["kind"]
+                .as_object_mut()
+                .expect("a kind")
+                .remove("average_frame_rate");
+        }
+    }
+    if !stable {
+        // Guessed from a bit rate.
+        facts.as_object_mut().expect("facts").remove("duration_us");
+    }
+    facts
+}
+
+#[test]
+fn every_clip_is_known_as_it_is() {
+    watched(|| {
+        let folder = tests_folder().join("golden/probe");
+        let update = env::var_os("UPDATE_GOLDEN").is_some();
+        let clips = clips();
+        assert!(clips.len() >= 15);
+        let mut differ = Vec::new();
+        for clip in &clips {
+            let name = clip.file_name().expect("a name").to_string_lossy();
+            let golden = folder.join(format!("{name}.json"));
+            let found = facts(clip);
+            if update {
+                let text = serde_json::to_string_pretty(&found).expect("JSON");
+                fs::create_dir_all(&folder).expect("a folder");
+                fs::write(&golden, text + "\n").expect("written");
+                continue;
+            }
+            let text = fs::read_to_string(&golden).unwrap_or_default();
+            let expected: Value = serde_json::from_str(&text).unwrap_or_default();
+            differences(&name, &expected, &found, &mut differ);
+        }
+        assert!(differ.is_empty(), "{}", differ.join("\n"));
+    });
+}
+
+/// One line a difference, with its place.
+fn differences(place: &str, expected: &Value, found: &Value, into: &mut Vec<String>) {
+    match (expected, found) {
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+                let at = format!("{place}.{key}");
+                differences(&at, &expected[key], &found[key], into);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                differences(&format!("{place}[{i}]"), a, b, into);
+            }
+        }
+        (a, b) if a == b => {}
+        (a, b) => into.push(format!("{place}: {b}, not {a}")),
+    }
+}
+
+/// No golden file stands for a clip that is gone.
+#[test]
+fn no_golden_file_is_left_over() {
+    let clips = clips();
+    let golden = fs::read_dir(tests_folder().join("golden/probe")).expect("golden files");
+    for entry in golden {
+        let path = entry.expect("an entry").path();
+        let stem = path.file_stem().expect("a name");
+        assert!(
+            clips.iter().any(|clip| clip.file_name() == Some(stem)),
+            "{} has no clip",
+            path.display()
+        );
+    }
+}

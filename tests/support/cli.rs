@@ -1,8 +1,10 @@
 //! The programme itself.
 
 use std::ffi::OsStr;
-use std::process::{Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use super::command::outcome;
@@ -47,6 +49,43 @@ impl Run {
             self.stderr
         );
         self
+    }
+}
+
+/// A programme that runs; killed when dropped, so that a failed test leaves none.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut command = av1cli();
+        command.args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().expect("av1cli starts"))
+    }
+
+    /// Reads JSON lines until one is of this kind.
+    pub(crate) fn wait_for(&mut self, event: &str) {
+        let stdout = self.0.stdout.as_mut().expect("piped");
+        for line in BufReader::new(stdout).lines() {
+            let line: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+            if line["event"] == event {
+                return;
+            }
+        }
+        panic!("ended without {event}");
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).expect("a signal sent");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

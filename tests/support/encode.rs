@@ -16,8 +16,8 @@ pub(crate) fn fast() -> Options {
 
 /// An encode that went well.
 pub(crate) struct Encode {
-    /// Holds the output.
-    pub(crate) folder: Scratch,
+    /// Holds the output; removed with it.
+    _folder: Scratch,
     pub(crate) output: PathBuf,
     pub(crate) report: Report,
     pub(crate) events: Vec<Event>,
@@ -42,7 +42,7 @@ pub(crate) fn encode(source: &Path, options: &Options) -> Encode {
     };
     super::scratch::assert_holds(folder.path(), &["out.mkv"]);
     Encode {
-        folder,
+        _folder: folder,
         output,
         report,
         events,

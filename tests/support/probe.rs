@@ -57,14 +57,19 @@ pub(crate) fn frame_times(path: &Path) -> Times {
         .as_str()
         .expect("a time base");
     let frames = asked["frames"].as_array().expect("frames");
-    let tick = |frame: &Value| {
-        frame["best_effort_timestamp"]
-            .as_i64()
-            .expect("a frame's time")
-    };
+    let mut ticks: Vec<i64> = Vec::with_capacity(frames.len());
+    for frame in frames {
+        // The last frame of an AVI with B-frames has no time of its own.
+        let follows = || {
+            let (last, before) = (ticks.last()?, ticks.iter().rev().nth(1)?);
+            Some(2 * last - before)
+        };
+        let tick = frame["best_effort_timestamp"].as_i64().or_else(follows);
+        ticks.push(tick.expect("a frame's time"));
+    }
     Times {
         base: time_base(base),
-        ticks: frames.iter().map(tick).collect(),
+        ticks,
     }
 }
 
@@ -77,6 +82,7 @@ fn time_base(text: &str) -> TimeBase {
 }
 
 /// Start and length of the packets of the n-th stream of a kind (`s:0`), in ms.
+/// Where no length is known it is 0.
 pub(crate) fn packet_spans(path: &Path, stream: &str) -> Vec<(i64, i64)> {
     let asked = ask(
         path,
@@ -86,10 +92,9 @@ pub(crate) fn packet_spans(path: &Path, stream: &str) -> Vec<(i64, i64)> {
     packets
         .iter()
         .map(|packet| {
-            (
-                millis(&packet["pts_time"]),
-                millis(&packet["duration_time"]),
-            )
+            let length = &packet["duration_time"];
+            let length = if length.is_null() { 0 } else { millis(length) };
+            (millis(&packet["pts_time"]), length)
         })
         .collect()
 }

@@ -32,7 +32,9 @@ pub(crate) fn psnr_through(source: &Path, filter: &str, output: &Path) -> Vec<f6
         .arg("-i")
         .arg(output)
         .args(["-lavfi", &graph])
-        .args(words("-fps_mode passthrough -enc_time_base 1/1000 -f null -")));
+        .args(words(
+            "-fps_mode passthrough -enc_time_base 1/1000 -f null -",
+        )));
     let text = std::fs::read_to_string(stats).expect("the statistics of psnr");
     text.lines()
         .map(|line| {
@@ -70,5 +72,7 @@ pub(crate) fn assert_plays(path: &Path) {
     run(ffmpeg()
         .args(["-xerror", "-err_detect", "explode", "-i"])
         .arg(path)
-        .args(words("-map 0:V -map 0:a? -fps_mode passthrough -f null -")));
+        .args(words(
+            "-map 0:V -map 0:a? -fps_mode passthrough -enc_time_base:v 1/1000 -f null -",
+        )));
 }

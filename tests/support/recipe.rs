@@ -30,11 +30,11 @@ pub(crate) const OPEN_GOP: &str = "-c:v libx264 -preset veryfast -bf 3 -x264-par
 /// H.264 that is made quickly, with B-frames.
 pub(crate) const H264: &str = "-c:v libx264 -preset veryfast -bf 3 -pix_fmt yuv420p";
 
-/// A silent seek trap: 4:2:0 H.264 whose B-frames depend on a bug of x264 before
-/// build 34, which FFmpeg's decoder works around once the message in the first
-/// packet names such a build. The build number here is a lie, so that decoding from
-/// a later keyframe, where the message is absent, gives other frames and no error.
-/// Returns the trap and the same film without it.
+/// A silent seek trap: 4:2:0 H.264 whose B-frames FFmpeg's decoder predicts as x264
+/// did before build 34, once the message in the first packet names such a build. The
+/// build named here is a lie. Decoded from the start the film is what its (wrong)
+/// message makes of it; decoded from a later keyframe, where there is no message, it
+/// gives other frames and no error. Returns the trap and the film without it.
 pub(crate) fn silent_seek_trap(folder: &Scratch) -> (PathBuf, PathBuf) {
     let clean = folder.file("clean.mp4");
     make(

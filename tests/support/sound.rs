@@ -35,7 +35,10 @@ pub(crate) fn span(path: &Path, track: usize) -> Span {
     let frames = asked["frames"].as_array().expect("frames");
     let time = |frame: &Value| number(&frame["best_effort_timestamp_time"]);
     let seconds = |frame: &Value| frame["nb_samples"].as_f64().expect("samples") / rate;
-    let (first, last) = (frames.first().expect("sound"), frames.last().expect("sound"));
+    let (first, last) = (
+        frames.first().expect("sound"),
+        frames.last().expect("sound"),
+    );
     Span {
         start_s: time(first),
         end_s: time(last) + seconds(last),
