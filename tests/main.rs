@@ -15,11 +15,13 @@ mod support;
 
 mod suite {
     mod bad_input;
+    mod bad_output;
     mod cancel;
     mod cli;
     mod colour;
     mod golden;
     mod kept;
+    mod missing_encoder;
     mod pictures;
     mod progress;
     mod segments;

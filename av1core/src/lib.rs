@@ -20,6 +20,7 @@
 //!     match outcome {
 //!         Outcome::Done(report) => println!("{} -> {} bytes", report.source_bytes, report.output_bytes),
 //!         Outcome::Skipped(reason) => println!("left alone: {reason}"),
+//!         _ => {}
 //!     }
 //!     Ok(())
 //! }

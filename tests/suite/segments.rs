@@ -232,7 +232,16 @@ fn the_same_film_without_the_trap_is_encoded_once() {
 #[test]
 fn a_segment_holds_the_video_alone() {
     watched(|| {
-        let source = clip("sintel-bframes-aac.mp4");
+        let folder = Scratch::new();
+        let source = folder.file("film.mkv");
+        make(
+            &format!(
+                "{} -f lavfi -i sine=d=3 {} -c:a ac3",
+                recipe::picture("320x180", 25, 3.0),
+                recipe::OPEN_GOP
+            ),
+            &source,
+        );
         let pieces = in_pieces(&source, &fast(), 2);
         for file in pieces.files() {
             let inventory = crate::support::probe::inventory(&file);

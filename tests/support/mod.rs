@@ -9,6 +9,7 @@ pub(crate) mod mount;
 pub(crate) mod probe;
 pub(crate) mod quality;
 pub(crate) mod recipe;
+pub(crate) mod refuse;
 pub(crate) mod scratch;
 pub(crate) mod sound;
 pub(crate) mod watchdog;

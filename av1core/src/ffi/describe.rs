@@ -58,10 +58,18 @@ pub(crate) fn stream_info(stream: &Stream<'_>) -> StreamInfo {
         tags,
         kind,
     };
-    if let StreamKind::Attachment(attachment) = &mut info.kind {
-        let tag = |key| info.tags.get(key).cloned();
-        attachment.file_name = tag("filename");
-        attachment.mime_type = tag("mimetype");
+    let tag = |key| info.tags.get(key).cloned();
+    match &mut info.kind {
+        StreamKind::Attachment(attachment) => {
+            attachment.file_name = tag("filename");
+            attachment.mime_type = tag("mimetype");
+        }
+        // WebM keeps the transparency of VP8 and VP9 beside the picture, where
+        // libavcodec's own decoders do not look; the demuxer tells by a tag.
+        StreamKind::Video(video) => {
+            video.alpha |= tag("alpha_mode").is_some_and(|mode| mode == "1");
+        }
+        _ => {}
     }
     info
 }

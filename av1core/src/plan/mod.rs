@@ -243,16 +243,18 @@ impl RejectReason {
 /// Decides what becomes of a file.
 ///
 /// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/media/bbb-4x3-cover.mkv");
-/// # if !std::path::Path::new(path).exists() { return Ok(()) }
+/// use av1core::{Options, Verdict};
+///
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/media/bbb-attachment.mkv");
 /// let info = av1core::probe(path)?;
-/// match av1core::plan(&info, &av1core::Options::default()) {
-///     av1core::Verdict::Transcode(plan) => assert_eq!(plan.streams.len(), info.streams.len()),
-///     other => println!("left alone: {other:?}"),
+/// let Verdict::Transcode(plan) = av1core::plan(&info, &Options::default()) else {
+///     panic!("left alone");
+/// };
+/// for stream in &plan.streams {
+///     println!("stream {}: {}", stream.index, stream.reason);
 /// }
-/// # Ok(())
-/// # }
+/// assert_eq!(plan.streams.len(), info.streams.len());
+/// # Ok::<(), av1core::Error>(())
 /// ```
 #[must_use]
 pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
