@@ -78,10 +78,8 @@ fn notes(capabilities: &Capabilities) -> Vec<String> {
             None => "the version of SVT-AV1 cannot be found out, so it is taken for one before 4.1"
                 .to_owned(),
         };
-        // The figure is of SVT-AV1's own release notes for 3.0.0 and 3.1.0.
         notes.push(format!(
-            "{version}. It is slower: 3.0 and 3.1 each made most presets 15 to 25 % faster at the \
-             same quality. And its encoders share tables within a process, where two of them \
+            "{version}. It is slower than later releases at the same quality. And its encoders share tables within a process, where two of them \
              deadlock: encodes in one process take turns."
         ));
     }

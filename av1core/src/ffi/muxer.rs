@@ -146,7 +146,8 @@ impl Muxer {
     /// Samples at 48 kHz that must be added to a stream's times before they are
     /// written. Opus starts with samples that a player discards (RFC 7845, section
     /// 4.2), which Matroska calls `CodecDelay`: block times include them, packet
-    /// times do not. From FFmpeg 6 on the muxer adds them (matroskaenc.c, `ts_offset`).
+    /// times do not. FFmpeg 5.1's muxer does not add them (seen); from 6 on it should
+    /// (matroskaenc.c, `ts_offset`), which has not been run yet.
     pub(crate) fn codec_delay_samples(&self, index: usize) -> i64 {
         const FFMPEG_6_LIBAVFORMAT: u32 = 60 << 16;
         let Some(stream) = self.output.stream(index) else {

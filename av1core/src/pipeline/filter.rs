@@ -289,8 +289,7 @@ impl Graph {
     }
 }
 
-/// Frames to be used again: a fresh one costs a page fault for every 4 KiB, a tenth
-/// of preset 12's time at 720p.
+/// Frames to be used again: a fresh one costs a page fault for every 4 KiB.
 #[derive(Default)]
 pub(super) struct SpareFrames(Mutex<Vec<Video>>);
 
