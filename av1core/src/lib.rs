@@ -1,7 +1,7 @@
 //! Shrinks one media file to AV1 + Opus, inside the process, over FFmpeg's libraries.
 //!
 //! ```text
-//! source -> probe -> plan -> pipeline (demux, decode, filter, encode, mux) -> output
+//! source -> probe -> plan -> encode (demux, decode, filter, encode, mux) -> verify -> output
 //! ```
 //!
 //! [`transcode`] does it all:
@@ -56,6 +56,7 @@
 
 mod cancel;
 mod clock;
+mod encoded;
 mod error;
 mod event;
 mod ffi;
@@ -66,25 +67,28 @@ mod plan;
 mod probe;
 pub mod segment;
 mod units;
+mod verify;
+mod witness;
 
 use std::path::Path;
 
 pub use self::cancel::CancelToken;
+pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, Result, Stage};
-pub use self::event::{Event, FramesTotal, Progress};
+pub use self::event::{Event, FramesTotal, Progress, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
 pub use self::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
     MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, Tags, VideoInfo,
 };
 pub use self::output::Destination;
-pub use self::pipeline::Report;
 pub use self::plan::{
     Action, Allow, AudioSettings, BitDepth, Options, Plan, RejectReason, SkipReason, StreamPlan,
     Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
 pub use self::probe::probe;
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
+pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 
 /// How a call of [`transcode`] ended well.
 #[derive(Clone, Debug)]
@@ -96,7 +100,7 @@ pub enum Outcome {
     Skipped(SkipReason),
 }
 
-/// Encodes `source` to `output` and returns when the output is in its place.
+/// Encodes `source` to `output`, verifies it, and returns when it is in its place.
 ///
 /// Blocks for as long as the encode takes; `observer` is called on this thread.
 ///
@@ -120,11 +124,7 @@ pub fn transcode(
         Verdict::Reject { reason } => return Err(reason.into_error(source)),
     };
     observer(&Event::Planned(Box::new(plan.clone())));
-    let job = pipeline::Job {
-        source,
-        info: &info,
-        plan: &plan,
-        cancel,
-    };
-    pipeline::transcode(&job, output, &mut observer).map(Outcome::Done)
+    let encoded = encode(source, &info, &plan, output, cancel, &mut observer)?;
+    let verified = verify(encoded, &info, cancel, &mut observer)?;
+    verified.publish().map(Outcome::Done)
 }

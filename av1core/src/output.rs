@@ -138,6 +138,11 @@ impl Staged {
         Err(Error::output_io(Stage::Publish, &destination.path, error))
     }
 
+    /// The file under its dot name.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes the content durable and gives the file its name, in one step that
     /// either happens or does not.
     pub(crate) fn publish(mut self, file: &File, destination: &Destination) -> Result<()> {

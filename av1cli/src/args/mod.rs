@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Show what `transcode` would do with each stream of a file, and why
     #[command(after_long_help = Exit::help())]
     Plan(PlanArgs),
+    /// Decode both files whole and tell in what OUTPUT is not what an encode of SOURCE should be
+    #[command(after_long_help = Exit::help())]
+    Verify(VerifyArgs),
     /// Show what a file holds
     #[command(after_long_help = Exit::help())]
     Probe(ProbeArgs),
@@ -107,6 +110,26 @@ pub(crate) struct PlanArgs {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArgs,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The film as it was; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) source: PathBuf,
+
+    /// The film as it became; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// No progress bar; what was found still comes
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// Arguments of `probe`.
