@@ -22,8 +22,10 @@ mod suite {
     mod golden;
     mod kept;
     mod missing_encoder;
+    mod mp4;
     mod pictures;
     mod progress;
+    mod sabotage;
     mod segments;
     mod sound;
     mod timestamps;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::cancel::CancelToken;
-use crate::error::{Error, Result, Stage};
+use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
 use crate::media::MediaInfo;
 use crate::output::{Destination, Staged};
@@ -66,7 +66,7 @@ pub struct Encoded {
 ///
 /// # Errors
 ///
-/// Any [`ErrorKind`](crate::ErrorKind); nothing of the output is left on disk then.
+/// Any [`ErrorKind`]; nothing of the output is left on disk then.
 pub fn encode(
     source: impl AsRef<Path>,
     info: &MediaInfo,
@@ -77,6 +77,15 @@ pub fn encode(
 ) -> Result<Encoded> {
     let source = source.as_ref();
     destination.check(source)?;
+    if destination.container() != Some(plan.container) {
+        let message = format!("the plan is for {}, the name is not", plan.container.name());
+        return Err(Error::new(
+            ErrorKind::OutputFormat,
+            Stage::Plan,
+            destination.path(),
+            message,
+        ));
+    }
     let (staged, file) = Staged::create(destination)?;
     let output_error = |e| Error::output_io(Stage::Mux, destination.path(), e);
     let target = (destination.path(), file.try_clone().map_err(output_error)?);

@@ -56,6 +56,7 @@
 
 mod cancel;
 mod clock;
+mod container;
 mod encoded;
 mod error;
 mod event;
@@ -73,6 +74,7 @@ mod witness;
 use std::path::Path;
 
 pub use self::cancel::CancelToken;
+pub use self::container::Container;
 pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, Result, Stage};
 pub use self::event::{Event, FramesTotal, Progress, Verifying};
@@ -118,7 +120,11 @@ pub fn transcode(
     let source = source.as_ref();
     output.check(source)?;
     let info = probe::probe_cancellable(source, cancel)?;
-    let plan = match plan(&info, options) {
+    let options = Options {
+        container: output.container().unwrap_or_default(),
+        ..options.clone()
+    };
+    let plan = match plan(&info, &options) {
         Verdict::Transcode(plan) => plan,
         Verdict::Skip { reason } => return Ok(Outcome::Skipped(reason)),
         Verdict::Reject { reason } => return Err(reason.into_error(source)),

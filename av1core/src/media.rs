@@ -77,7 +77,7 @@ impl StreamInfo {
         self.tag("title")
     }
 
-    fn tag(&self, key: &str) -> Option<&str> {
+    pub(crate) fn tag(&self, key: &str) -> Option<&str> {
         self.tags
             .iter()
             .find(|(k, _)| k.eq_ignore_ascii_case(key))

@@ -98,10 +98,31 @@ impl Thumb {
     /// luma or of chroma, whichever is further.
     pub(crate) fn distance(&self, other: &Self) -> f32 {
         let mean = |a: &[u8], b: &[u8]| {
-            let sum: u32 = a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+            let sum: u32 = a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| u32::from(a.abs_diff(*b)))
+                .sum();
             sum as f32 / a.len() as f32
         };
         mean(&self.luma, &other.luma).max(mean(&self.chroma, &other.chroma))
+    }
+}
+
+impl Thumb {
+    /// How far two frames are apart in what they show, whatever their brightness: in
+    /// a fade an encoder may lag behind by a few levels.
+    pub(crate) fn structural_distance(&self, other: &Self) -> f32 {
+        let mean = |thumb: &Self| {
+            let sum: u32 = thumb.luma.iter().map(|cell| u32::from(*cell)).sum();
+            sum as f32 / thumb.luma.len() as f32
+        };
+        let (mean_a, mean_b) = (mean(self), mean(other));
+        let cells = self.luma.iter().zip(&other.luma);
+        let sum: f32 = cells
+            .map(|(a, b)| ((f32::from(*a) - mean_a) - (f32::from(*b) - mean_b)).abs())
+            .sum();
+        sum / self.luma.len() as f32
     }
 }
 
@@ -211,6 +232,10 @@ pub(crate) struct Packets {
 
 impl Packets {
     pub(crate) fn add(&mut self, time_us: i64, content: &[u8]) {
+        // An empty text: MP4 fills the time between subtitles with it.
+        if content == [0, 0] {
+            return;
+        }
         self.times_us.push(time_us);
         // The temporal delimiter before an AV1 frame is the stream's and not the
         // file's: containers leave it out (AV1 in ISOBMFF, 2.4; AV1 in Matroska, 4.5).
@@ -247,7 +272,9 @@ mod tests {
         let narrow = Thumb::of(&frame(Pixel::YUV420P, ramp));
         let wide = Thumb::of(&frame(Pixel::YUV420P10LE, ramp));
         assert_eq!(narrow, wide);
-        let noisy = frame(Pixel::YUV420P, |x, y| (x as u16) + ((x * 7 + y * 13) % 3) as u16);
+        let noisy = frame(Pixel::YUV420P, |x, y| {
+            (x as u16) + ((x * 7 + y * 13) % 3) as u16
+        });
         assert!(narrow.distance(&Thumb::of(&noisy)) < 2.0);
         let mirrored = frame(Pixel::YUV420P, |x, _| 127 - x as u16);
         assert!(narrow.distance(&Thumb::of(&mirrored)) > 30.0);
@@ -256,7 +283,9 @@ mod tests {
     #[test]
     fn loudness_is_measured_by_second_and_channel() {
         let mut sound = Sound::new(-312, 2);
-        let samples: Vec<f32> = (0..LEVEL_SAMPLES * 3 / 2).flat_map(|_| [0.5, 0.0]).collect();
+        let samples: Vec<f32> = (0..LEVEL_SAMPLES * 3 / 2)
+            .flat_map(|_| [0.5, 0.0])
+            .collect();
         sound.add(&samples);
         let sound = sound.finish();
         assert_eq!(sound.samples, LEVEL_SAMPLES as i64 * 3 / 2);

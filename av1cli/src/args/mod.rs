@@ -56,7 +56,7 @@ pub(crate) struct TranscodeArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) input: PathBuf,
 
-    /// Matroska file to write, such as film.av1.mkv
+    /// File to write, such as film.av1.mkv: Matroska, or MP4 where the name ends in .mp4
     ///
     /// It is written under a dot name beside its final one and renamed at the end:
     /// the final name appears whole or not at all.
@@ -104,12 +104,33 @@ pub(crate) struct PlanArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
+    /// Container that the film is to go into; `transcode` goes by OUTPUT's name
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) container: ContainerArg,
+
     /// Print the verdict as JSON
     #[arg(long)]
     pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) encode: EncodeArgs,
+}
+
+/// A container that is written.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum ContainerArg {
+    #[default]
+    Mkv,
+    Mp4,
+}
+
+impl From<ContainerArg> for av1core::Container {
+    fn from(container: ContainerArg) -> Self {
+        match container {
+            ContainerArg::Mkv => Self::Matroska,
+            ContainerArg::Mp4 => Self::Mp4,
+        }
+    }
 }
 
 /// Arguments of `verify`.

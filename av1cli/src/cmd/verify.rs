@@ -69,7 +69,10 @@ fn lines(output: &Path, found: &Comparison) -> Vec<String> {
     let output = output.display();
     let errors = match found.source_decode_errors {
         0 => String::new(),
-        n => format!(" (the source itself has {})", text::count(n, "decode error")),
+        n => format!(
+            " (the source itself has {})",
+            text::count(n, "decode error")
+        ),
     };
     let frames = text::count(found.frames, "frame");
     match found.differences.as_slice() {

@@ -37,7 +37,8 @@ impl Bar {
         self.0.set_length(length);
         self.0.set_position(position);
         let done = progress.frames_done;
-        self.0.set_message(format!("reading the source  {done} frames"));
+        self.0
+            .set_message(format!("reading the source  {done} frames"));
     }
 
     pub(super) fn verify(&self, progress: &Verifying) {

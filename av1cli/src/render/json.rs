@@ -30,6 +30,7 @@ const EVENTS: [EventDoc; 8] = [
         event: "planned",
         when: "the plan stands; encoding follows",
         fields: &[
+            ("plan.container", "text", "matroska or mp4"),
             (
                 "plan.streams[].index",
                 "number",
@@ -100,7 +101,11 @@ const EVENTS: [EventDoc; 8] = [
         when: "the encode is complete and is read back, several times a second",
         fields: &[
             ("frames_done", "frames", "video frames read back"),
-            ("frames_total", "frames", "video frames that there should be"),
+            (
+                "frames_total",
+                "frames",
+                "video frames that there should be",
+            ),
         ],
     },
     EventDoc {
@@ -169,11 +174,7 @@ const EVENTS: [EventDoc; 8] = [
                 "number?",
                 "of an output that is not right: the source's stream",
             ),
-            (
-                "differences[].at_us",
-                "microseconds?",
-                "where in the film",
-            ),
+            ("differences[].at_us", "microseconds?", "where in the film"),
             ("differences[].what", "text", "what is not right"),
             ("exit_code", "number", "the exit code that follows"),
         ],
@@ -280,8 +281,8 @@ mod tests {
         let verifying: Verifying =
             serde_json::from_str(r#"{"frames_done":1,"frames_total":9}"#).expect("a progress");
         let mut failed = Failed::from(&failure);
-        failed.differences = serde_json::from_str(r#"[{"stream":0,"at_us":1,"what":"w"}]"#)
-            .expect("differences");
+        failed.differences =
+            serde_json::from_str(r#"[{"stream":0,"at_us":1,"what":"w"}]"#).expect("differences");
         for message in [
             Message::Planned { plan: &plan },
             Message::WaitingForEncoder,

@@ -27,7 +27,7 @@ pub(crate) use self::encoder::{Encoded, OPUS_FRAME_SAMPLES, OpusEncoder, VideoEn
 pub(crate) use self::frame::{FrameFacts, channels, facts, has_plain_planes, is_writable};
 pub(crate) use self::input::Demuxer;
 pub(crate) use self::muxer::{Muxer, NewStream, default_duration};
-pub(crate) use self::subtitle::SrtConverter;
+pub(crate) use self::subtitle::TextConverter;
 
 /// FFmpeg's log goes to stderr unless told otherwise, and a library prints
 /// nothing. Errors are told by their codes.

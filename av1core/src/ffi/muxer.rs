@@ -1,4 +1,4 @@
-//! A Matroska file being written.
+//! A file being written.
 
 use std::fs::File;
 use std::io;
@@ -11,6 +11,7 @@ use ffmpeg_next::packet::Mut;
 
 use super::io::{Ledger, Tracked};
 use super::{check, dictionary};
+use crate::container::Container;
 use crate::media::{Chapter, Disposition, Tags};
 use crate::units::{Ratio, TimeBase};
 
@@ -21,6 +22,10 @@ const WRITE_BYTES: usize = 1024 * 1024;
 pub(crate) struct Muxer {
     output: Output,
     ledger: Ledger,
+    container: Container,
+    /// Ticks a second in which MP4 says when a track starts: the video's own, so that
+    /// its start is exact (libavformat's default is 1000).
+    movie_timescale: i32,
 }
 
 /// A stream to be added to a file.
@@ -37,8 +42,11 @@ pub(crate) enum NewStream<'a> {
         /// Their codec parameters.
         parameters: &'a codec::Parameters,
     },
-    /// SRT subtitles.
-    Srt,
+    /// A picture that is attached to an MP4 file.
+    Cover {
+        /// Its codec parameters.
+        parameters: &'a codec::Parameters,
+    },
     /// An attached file.
     Attachment {
         /// Its content.
@@ -47,13 +55,18 @@ pub(crate) enum NewStream<'a> {
 }
 
 impl Muxer {
-    /// A muxer that writes Matroska into `file`.
-    pub(crate) fn new(file: File) -> Result<Self, ffmpeg::Error> {
+    /// A muxer that writes into `file`.
+    pub(crate) fn new(file: File, container: Container) -> Result<Self, ffmpeg::Error> {
         super::init();
         let (tracked, ledger) = Tracked::new(file);
         let io = StreamIo::from_write_seek_with_capacity(tracked, WRITE_BYTES)?;
-        let output = ffmpeg::format::output_to_stream(io, None, Some("matroska"))?;
-        Ok(Self { output, ledger })
+        let output = ffmpeg::format::output_to_stream(io, None, Some(container.muxer()))?;
+        Ok(Self {
+            output,
+            ledger,
+            container,
+            movie_timescale: 1000,
+        })
     }
 
     /// Adds a stream and returns its index.
@@ -79,6 +92,12 @@ impl Muxer {
                 } => {
                     check(avcodec_parameters_from_context(par, context.as_ptr()))?;
                     stream.sample_aspect_ratio = par.sample_aspect_ratio;
+                    // MP4 counts in what it is told, so that times stay exact; Matroska
+                    // counts in milliseconds whatever it is told.
+                    stream.time_base = (*context.as_ptr()).time_base;
+                    if par.codec_type == AVMediaType::AVMEDIA_TYPE_VIDEO {
+                        self.movie_timescale = stream.time_base.den.max(1000);
+                    }
                     if let Some(rate) = frame_rate {
                         stream.avg_frame_rate = AVRational {
                             num: rate.num,
@@ -86,14 +105,10 @@ impl Muxer {
                         };
                     }
                 }
-                NewStream::Copied { parameters } => {
+                NewStream::Copied { parameters } | NewStream::Cover { parameters } => {
                     check(avcodec_parameters_copy(par, parameters.as_ptr()))?;
                     // The other container's code for the codec means nothing here.
                     par.codec_tag = 0;
-                }
-                NewStream::Srt => {
-                    par.codec_type = AVMediaType::AVMEDIA_TYPE_SUBTITLE;
-                    par.codec_id = AVCodecID::AV_CODEC_ID_SUBRIP;
                 }
                 NewStream::Attachment { content } => {
                     par.codec_type = AVMediaType::AVMEDIA_TYPE_ATTACHMENT;
@@ -103,6 +118,9 @@ impl Muxer {
                 }
             }
             stream.disposition = disposition_bits(disposition);
+            if matches!(new, NewStream::Cover { .. }) {
+                stream.disposition |= AV_DISPOSITION_ATTACHED_PIC;
+            }
             stream.metadata = dictionary::from_pairs(tags).disown();
             Ok(stream.index as usize)
         }
@@ -136,10 +154,12 @@ impl Muxer {
         // SAFETY: the context is live. Timestamps are shifted by the plan, and
         // by nothing else.
         unsafe { (*self.output.as_mut_ptr()).avoid_negative_ts = 0 };
-        let options = dictionary::from_pairs([
+        let options = match self.container {
             // Dispositions as set, not guessed ("infer" was FFmpeg 4's default).
-            ("default_mode", "passthrough"),
-        ]);
+            Container::Matroska => ("default_mode", "passthrough".to_owned()),
+            Container::Mp4 => ("movie_timescale", self.movie_timescale.to_string()),
+        };
+        let options = dictionary::from_pairs([options]);
         self.output.write_header_with(options).map(drop)
     }
 
@@ -157,6 +177,7 @@ impl Muxer {
         // SAFETY: the parameters belong to the live stream.
         let par = unsafe { &*parameters.as_ptr() };
         if par.codec_id == AVCodecID::AV_CODEC_ID_OPUS
+            && self.container == Container::Matroska
             && ffmpeg::format::version() < FFMPEG_6_LIBAVFORMAT
         {
             i64::from(par.initial_padding)

@@ -29,10 +29,7 @@ impl Ended {
         let written = self.meter.frames_done();
         let times = &self.witness.pictures.ticks;
         if written != times.len() as u64 {
-            return mismatch(format!(
-                "{written} of {} frames were written",
-                times.len()
-            ));
+            return mismatch(format!("{written} of {} frames were written", times.len()));
         }
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let decoded = load(&run.counters.frames_decoded);

@@ -6,7 +6,7 @@ use super::mux::Muxed;
 use super::queue::{Limits, Receiver, Sender, Stop, queue};
 use super::{Halt, Run};
 use crate::error::{ErrorKind, Stage};
-use crate::ffi::{Demuxer, SrtConverter};
+use crate::ffi::{Demuxer, TextConverter};
 use crate::units::TimeBase;
 
 /// Packets wait here for a decoder. Generous, since packets are small and reading
@@ -26,8 +26,8 @@ pub(super) enum Route {
     Decode(Sender<Packet>),
     /// To the muxer as they are.
     Copy(Sender<Muxed>, usize),
-    /// To the muxer, as SRT.
-    Srt(Sender<Muxed>, usize, Box<SrtConverter>),
+    /// To the muxer, as text of another codec.
+    Text(Sender<Muxed>, usize, Box<TextConverter>),
     /// Nowhere.
     Discard,
 }
@@ -116,11 +116,11 @@ fn forward(route: &mut Route, packet: Packet) -> Result<(), Halt> {
             }
         }
         Route::Copy(muxer, track) => muxer.send(Muxed::packet(*track, packet), bytes)?,
-        Route::Srt(muxer, track, converter) => {
+        Route::Text(muxer, track, converter) => {
             // A subtitle that does not decode shows nothing; the film goes on.
-            if let Ok(Some(srt)) = converter.convert(&packet) {
-                let bytes = srt.size();
-                muxer.send(Muxed::packet(*track, srt), bytes)?;
+            if let Ok(Some(text)) = converter.convert(&packet) {
+                let bytes = text.size();
+                muxer.send(Muxed::packet(*track, text), bytes)?;
             }
         }
         Route::Discard => {}

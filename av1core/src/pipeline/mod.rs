@@ -37,10 +37,11 @@ use self::check::Ended;
 use self::filter::SpareFrames;
 use self::mux::Muxed;
 use self::queue::{Stop, Stopped};
-pub(crate) use self::tags::kept_tags;
 use self::setup::Setup;
+pub(crate) use self::tags::kept_tags;
 use self::turn::Turn;
 use crate::cancel::CancelToken;
+use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
 use crate::ffi::{VideoEncoder, capabilities};
@@ -174,6 +175,15 @@ impl<'a> Run<'a> {
             Action::EncodeVideo(settings) => Some((s.index, settings)),
             _ => None,
         })
+    }
+
+    /// The container of the output; segments are joined later.
+    fn container(&self) -> Container {
+        if self.segment.is_whole() {
+            self.job.plan.container
+        } else {
+            Container::Matroska
+        }
     }
 
     fn video_index(&self) -> usize {
@@ -399,9 +409,22 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 
 /// What the plan leaves out, told before hours are spent.
 fn dropped_streams(run: &Run<'_>) -> Vec<String> {
+    if !run.segment.is_whole() {
+        return Vec::new();
+    }
     let streams = run.job.plan.streams.iter();
-    streams
-        .filter(|stream| run.segment.is_whole() && stream.action == Action::Drop)
+    let dropped = streams.filter(|stream| stream.action == Action::Drop);
+    let mut warnings: Vec<_> = dropped
         .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
-        .collect()
+        .collect();
+    let container = run.container();
+    let tags = kept_tags(&run.job.info.tags).into_keys();
+    let lost: Vec<_> = tags.filter(|tag| !container.holds_tag(tag)).collect();
+    if !lost.is_empty() {
+        let (name, lost) = (container.name(), lost.join(", "));
+        warnings.push(format!(
+            "tags that {name} has no place for are dropped: {lost}"
+        ));
+    }
+    warnings
 }

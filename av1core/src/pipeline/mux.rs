@@ -175,7 +175,7 @@ pub(super) fn write_error(run: &Run<'_>, muxer: &Sink, error: ffmpeg::Error) -> 
             ErrorKind::OutputIo,
             Stage::Mux,
             run.output,
-            "the Matroska muxer refused a packet",
+            format!("the {} muxer refused a packet", run.container().name()),
         )
         .with_library(error),
     }

@@ -7,17 +7,18 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::Packet;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Run;
 use super::audio;
 use super::demux::{Route, packet_queue};
 use super::mux::{Muxed, Track, muxer_queue, write_error};
 use super::queue::{Receiver, Sender};
 use super::sink::Sink;
-use super::Run;
 use super::tags::{encoder_tag, kept_tags};
+use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::ffi::{
     self, Decoder, Demuxer, Muxer, NewStream, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder,
-    SrtConverter, VideoEncoder,
+    TextConverter, VideoEncoder,
 };
 use crate::media::{StreamInfo, Tags};
 use crate::plan::{Action, VideoSettings};
@@ -66,9 +67,8 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         Some(file) => {
             let encoder = VideoEncoder::open(settings, run.video_base())
                 .map_err(|e| video_encoder_error(run, e))?;
-            let muxer = Muxer::new(file).map_err(|e| {
-                run.library_error(ErrorKind::Library, Stage::Mux, "no Matroska muxer", e)
-            })?;
+            let muxer = Muxer::new(file, run.container())
+                .map_err(|e| run.library_error(ErrorKind::Library, Stage::Mux, "no muxer", e))?;
             (Some(encoder), Sink::File(muxer))
         }
         None => (None, Sink::Nowhere),
@@ -82,6 +82,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         tracks: Vec::new(),
         audio: Vec::new(),
         attachments: BTreeMap::new(),
+        covers: Vec::new(),
         to_muxer: &to_muxer,
     };
     let mut video_track = 0;
@@ -104,11 +105,17 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         tracks,
         audio,
         attachments,
+        covers,
         ..
     } = opener;
     muxer
         .write_header()
         .map_err(|e| write_error(run, &muxer, e))?;
+    for (index, mut picture) in covers {
+        muxer
+            .write(&mut picture, index)
+            .map_err(|e| write_error(run, &muxer, e))?;
+    }
     Ok(Setup {
         demuxer,
         routes,
@@ -134,6 +141,8 @@ struct Opener<'r, 'a> {
     tracks: Vec<Track>,
     audio: Vec<Voice<'a>>,
     attachments: BTreeMap<usize, u64>,
+    /// Attached pictures, by the output's stream.
+    covers: Vec<(usize, Packet)>,
     to_muxer: &'r Sender<Muxed>,
 }
 
@@ -198,6 +207,10 @@ impl<'a> Opener<'_, 'a> {
                 });
                 Ok(Route::Decode(packets_in))
             }
+            Action::Copy if stream.disposition.attached_picture => {
+                self.add_cover(stream)?;
+                Ok(Route::Discard)
+            }
             Action::Copy => {
                 let parameters = self.parameters(stream)?;
                 let new = NewStream::Copied {
@@ -208,11 +221,13 @@ impl<'a> Opener<'_, 'a> {
                 Ok(Route::Copy(self.to_muxer.clone(), track))
             }
             Action::ConvertSubtitle => {
-                let converter = SrtConverter::new(self.parameters(stream)?, base)
+                let codec = run.container().text_subtitles();
+                let converter = TextConverter::new(self.parameters(stream)?, base, codec)
                     .map_err(|e| self.failed(stream, "cannot convert subtitles", e))?;
-                let index = self.add_stream(stream, &NewStream::Srt, &kept_tags(&stream.tags))?;
+                let context = Some(converter.context());
+                let index = self.add_encoded(stream, context, None, &kept_tags(&stream.tags))?;
                 let track = self.add_sparse(stream.index, index, base);
-                Ok(Route::Srt(
+                Ok(Route::Text(
                     self.to_muxer.clone(),
                     track,
                     Box::new(converter),
@@ -255,6 +270,20 @@ impl<'a> Opener<'_, 'a> {
         })
     }
 
+    /// A picture that is attached to an MP4 file: a stream with one packet.
+    fn add_cover(&mut self, stream: &StreamInfo) -> Result<()> {
+        let content = self.demuxer.attached_picture(stream.index);
+        let content = content.unwrap_or_default();
+        let parameters = self.parameters(stream)?;
+        let new = NewStream::Cover {
+            parameters: &parameters,
+        };
+        let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
+        self.attachments.insert(stream.index, xxh3_64(&content));
+        self.covers.push((index, Packet::copy(&content)));
+        Ok(())
+    }
+
     fn add_track(&mut self, track: Track) -> usize {
         self.tracks.push(track);
         self.tracks.len() - 1
@@ -284,8 +313,17 @@ impl<'a> Opener<'_, 'a> {
         new: &NewStream<'_>,
         tags: &Tags,
     ) -> Result<usize> {
-        let added = self.muxer.add(new, tags, stream.disposition);
-        added.map_err(|e| self.failed(stream, "cannot be added to a Matroska file", e))
+        let container = self.run.container();
+        let mut tags = tags.clone();
+        if container == Container::Mp4
+            && let Some(title) = stream.title()
+        {
+            // libavformat 5.1 writes no title of a track; players show this instead.
+            tags.insert("handler_name".to_owned(), title.to_owned());
+        }
+        let added = self.muxer.add(new, &tags, stream.disposition);
+        let message = format!("cannot be added to the {} file", container.name());
+        added.map_err(|e| self.failed(stream, &message, e))
     }
 
     fn add_file_facts(&mut self) -> Result<()> {

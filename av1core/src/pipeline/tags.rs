@@ -28,6 +28,11 @@ const STALE_TAGS: [&str; 9] = [
     "vendor_id",
 ];
 
+/// The zero of Unix's clock is what muxers write that know no date.
+fn is_no_date(key: &str, value: &str) -> bool {
+    key.eq_ignore_ascii_case("creation_time") && value.starts_with("1970-01-01T00:00:00")
+}
+
 fn is_stale(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     // mkvmerge's statistics come with a language behind the key (`BPS-eng`).
@@ -37,7 +42,9 @@ fn is_stale(key: &str) -> bool {
 
 /// The tags of a file or stream that still hold when it is encoded anew.
 pub(crate) fn kept_tags(tags: &Tags) -> Tags {
-    let kept = tags.iter().filter(|(key, _)| !is_stale(key));
+    let kept = tags
+        .iter()
+        .filter(|(key, value)| !is_stale(key) && !is_no_date(key, value));
     kept.map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

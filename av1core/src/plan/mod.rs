@@ -5,6 +5,7 @@
 //! source's order, with what becomes of it and why in words a user understands.
 
 mod audio;
+mod fit;
 mod options;
 mod other;
 mod video;
@@ -17,6 +18,7 @@ pub use self::audio::{AudioSettings, default_bitrate_kbps};
 pub use self::options::{Allow, BitDepth, Options};
 pub use self::video::{VideoFilter, VideoSettings};
 
+use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::media::{Disposition, MediaInfo, StreamKind};
 use crate::units::TimeBase;
@@ -44,6 +46,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Plan {
+    /// The container of the output.
+    #[serde(default)]
+    pub container: Container,
     /// One entry for each source stream, in the source's order.
     pub streams: Vec<StreamPlan>,
     /// Added to every timestamp, in milliseconds (the unit of the output's
@@ -82,7 +87,8 @@ pub enum Action {
     EncodeAudio(AudioSettings),
     /// Its packets are copied.
     Copy,
-    /// Text subtitles of another format become SRT.
+    /// Text subtitles of another format become the container's own: SRT in Matroska,
+    /// mov_text in MP4.
     ConvertSubtitle,
     /// Kept as an attached file.
     Attach {
@@ -152,6 +158,14 @@ pub enum SkipReason {
         /// Number of video streams, cover art aside.
         count: usize,
     },
+    /// MP4 is asked for, and something of the source has no place in it.
+    #[error("MP4 cannot hold {what} (stream {index}); name the output .mkv")]
+    DoesNotFit {
+        /// Index of the stream.
+        index: usize,
+        /// What it is that does not fit.
+        what: String,
+    },
 }
 
 impl SkipReason {
@@ -167,7 +181,8 @@ impl SkipReason {
             Self::PictureTooSmall { .. }
             | Self::OddSize { .. }
             | Self::OddAngle
-            | Self::SeveralVideos { .. } => None,
+            | Self::SeveralVideos { .. }
+            | Self::DoesNotFit { .. } => None,
         }
     }
 }
@@ -295,8 +310,14 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
             })
         })
         .collect();
+    let container = options.container;
+    let streams = streams.and_then(|mut streams| match container {
+        Container::Matroska => Ok(streams),
+        Container::Mp4 => fit::to_mp4(&mut streams, info).map(|()| streams),
+    });
     match streams {
         Ok(streams) => Verdict::Transcode(Plan {
+            container,
             streams,
             timestamp_shift_ms: timestamp_shift_ms(info),
             estimated_frames: video::estimated_frames(video, info.duration_us),

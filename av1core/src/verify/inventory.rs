@@ -2,6 +2,7 @@
 
 use super::Difference;
 use super::read::Reading;
+use crate::container::Container;
 use crate::media::{
     AudioInfo, Chroma, Colour, Disposition, FieldOrder, MediaInfo, Orientation, StreamInfo,
     StreamKind, Tags, VideoInfo,
@@ -30,7 +31,7 @@ pub(super) fn compare(source: &MediaInfo, plan: &Plan, reading: &Reading) -> Vec
         if let (Some(planned), Some(before), Some(after)) =
             (planned, source.streams.get(*from), output.streams.get(*to))
         {
-            track(&mut found, &planned.action, before, after);
+            track(&mut found, (&planned.action, plan.container), before, after);
         }
     }
     for (from, to) in &reading.pairs.attachments {
@@ -39,10 +40,18 @@ pub(super) fn compare(source: &MediaInfo, plan: &Plan, reading: &Reading) -> Vec
             (planned.map(|s| &s.action), output.streams.get(*to))
         {
             let is = attached_name(after);
-            found.same(Some(*from), "the attached file's name", Some(file_name.as_str()), is);
+            found.same(
+                Some(*from),
+                "the attached file's name",
+                Some(file_name.as_str()),
+                is,
+            );
         }
     }
-    tags(&mut found, None, &source.tags, &output.tags);
+    let held = source.tags.iter();
+    let held = held.filter(|(key, _)| plan.container.holds_tag(key));
+    let held = held.map(|(key, value)| (key.clone(), value.clone()));
+    tags(&mut found, None, &held.collect(), &output.tags);
     chapters(&mut found, source, plan, output);
     found.0
 }
@@ -95,18 +104,37 @@ impl Shown for bool {
     }
 }
 
-fn track(found: &mut Found, action: &Action, before: &StreamInfo, after: &StreamInfo) {
+fn track(
+    found: &mut Found,
+    (action, container): (&Action, Container),
+    before: &StreamInfo,
+    after: &StreamInfo,
+) {
     let index = Some(before.index);
     let codec = match action {
         Action::EncodeVideo(_) => "av1",
         Action::EncodeAudio(_) => "opus",
-        Action::ConvertSubtitle => "subrip",
+        Action::ConvertSubtitle => container.text_subtitles(),
         _ => before.codec.as_str(),
     };
     found.same(index, "its codec", codec, after.codec.as_str());
     found.same(index, "its language", before.language(), after.language());
-    tags(found, index, &before.tags, &after.tags);
-    disposition(found, index, before.disposition, after.disposition);
+    match container {
+        Container::Matroska => tags(found, index, &before.tags, &after.tags),
+        Container::Mp4 => {
+            // Of a track's tags MP4 keeps the title alone, here.
+            let is = after.tag("handler_name");
+            if let Some(title) = before.title() {
+                found.same(index, "its title", Some(title), is);
+            }
+        }
+    }
+    disposition(
+        found,
+        index,
+        container,
+        (before.disposition, after.disposition),
+    );
     match (action, &after.kind) {
         (Action::EncodeVideo(settings), StreamKind::Video(video)) => {
             picture(found, index, settings, video);
@@ -118,12 +146,22 @@ fn track(found: &mut Found, action: &Action, before: &StreamInfo, after: &Stream
     }
 }
 
-fn disposition(found: &mut Found, index: Option<usize>, before: Disposition, after: Disposition) {
-    // Matroska has no flag for a dub.
+fn disposition(
+    found: &mut Found,
+    index: Option<usize>,
+    container: Container,
+    (before, after): (Disposition, Disposition),
+) {
+    // MP4 says which tracks are played (and plays the first where none is) and has no
+    // word for the original language; Matroska has none for a dub.
+    if container == Container::Matroska {
+        let name = "its flag \"default\"";
+        found.same(index, name, before.default, after.default);
+        let name = "its flag \"original\"";
+        found.same(index, name, before.original, after.original);
+    }
     let flags = [
-        ("default", before.default, after.default),
         ("forced", before.forced, after.forced),
-        ("original", before.original, after.original),
         ("commentary", before.commentary, after.commentary),
         (
             "hearing impaired",
@@ -270,7 +308,8 @@ fn chapters(found: &mut Found, source: &MediaInfo, plan: &Plan, output: &MediaIn
     let shift_us = plan.timestamp_shift_ms.saturating_mul(1000);
     for (i, (before, after)) in source.chapters.iter().zip(&output.chapters).enumerate() {
         let number = i + 1;
-        let near = |a: i64, b: i64| (a.saturating_add(shift_us).max(0) - b).abs() <= MOST_ROUNDING_US;
+        let near =
+            |a: i64, b: i64| (a.saturating_add(shift_us).max(0) - b).abs() <= MOST_ROUNDING_US;
         if !near(before.start_us, after.start_us) {
             let what = format!(
                 "chapter {number} starts at {:.3} s instead of {:.3} s",
@@ -299,4 +338,3 @@ fn attached_name(stream: &StreamInfo) -> Option<&str> {
             .map(|(_, name)| name.as_str()),
     }
 }
-

@@ -16,6 +16,7 @@ use std::path::Path;
 pub use self::difference::Difference;
 use crate::cancel::CancelToken;
 use crate::clock::Stopwatch;
+use crate::container::Container;
 use crate::encoded::{Encoded, Report};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
@@ -155,11 +156,17 @@ pub fn compare(
 }
 
 /// Options under which nothing is skipped that an encode can be told to take. The
-/// depth is the output's own choice.
+/// depth and the container are the output's own choice.
 fn lenient_options(output: Option<&MediaInfo>) -> Options {
     let mut video = output.into_iter().flat_map(|info| &info.streams);
     let bits = video.find_map(|s| s.video()).map_or(10, |v| v.bit_depth);
+    let mp4 = output.is_some_and(|info| info.container.contains("mp4"));
     Options {
+        container: if mp4 {
+            Container::Mp4
+        } else {
+            Container::Matroska
+        },
         bit_depth: if bits == 8 {
             BitDepth::Eight
         } else {

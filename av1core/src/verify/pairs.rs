@@ -1,5 +1,6 @@
 //! Which stream of the output stands for which stream of the source.
 
+use crate::container::Container;
 use crate::media::{MediaInfo, StreamInfo, StreamKind};
 use crate::plan::{Action, Plan};
 
@@ -66,7 +67,13 @@ impl Pairs {
                 None => pairs.missing.push(planned.index),
             }
         }
-        pairs.extra = free.into_iter().map(|(_, index)| index).collect();
+        // MP4 keeps its chapters in a track of their own.
+        let chapters = plan.container == Container::Mp4 && !source.chapters.is_empty();
+        pairs.extra = free
+            .into_iter()
+            .filter(|(kind, _)| !(chapters && *kind == Kind::Other))
+            .map(|(_, index)| index)
+            .collect();
         pairs
     }
 

@@ -160,10 +160,7 @@ impl<'a> Reader<'a> {
                         .with_stream(*index)
                         .with_library(e)
                 })?;
-            let track = Track {
-                decoder,
-                content,
-            };
+            let track = Track { decoder, content };
             self.decoders.insert(*source, track);
         }
         Ok(())

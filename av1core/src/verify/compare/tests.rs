@@ -1,13 +1,15 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Frames of flat grey, each of its own level.
+/// Frames that are half grey, each of its own level, and half black.
 fn film(ticks: &[i64]) -> Pictures {
     let mut pictures = Pictures::new(TimeBase::MILLIS);
     for (i, ticks) in ticks.iter().enumerate() {
         let mut frame = ffmpeg_next::frame::Video::new(ffmpeg_next::format::Pixel::YUV420P, 64, 64);
         for plane in 0..3 {
-            frame.data_mut(plane).fill((i * 17 % 256) as u8);
+            let data = frame.data_mut(plane);
+            let half = data.len() / 2;
+            data[..half].fill((i * 40 % 256) as u8);
         }
         pictures.add(&frame, *ticks);
     }
@@ -62,7 +64,9 @@ fn a_frame_in_anothers_place_is_named() {
     found.thumbs[4] = source.thumbs[0];
     assert_eq!(
         messages(&source, &found),
-        ["stream 0 at 0.160 s: frame 4 does not show the source's picture (it is 68 of 255 levels off)"]
+        [
+            "stream 0 at 0.160 s: frame 4 does not show the source's picture (it is 80 of 255 levels off)"
+        ]
     );
 }
 
