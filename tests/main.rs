@@ -19,6 +19,7 @@ mod suite {
     mod cancel;
     mod cli;
     mod colour;
+    mod exact;
     mod golden;
     mod kept;
     mod missing_encoder;

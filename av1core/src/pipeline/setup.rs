@@ -138,6 +138,7 @@ impl<'a> Opener<'_, 'a> {
             dense: true,
             default_duration: self.run.frame_ticks(),
             lead_ticks: 0,
+            earliest_ms: 0,
             is_video: true,
         }))
     }
@@ -156,14 +157,8 @@ impl<'a> Opener<'_, 'a> {
                     frame_rate: None,
                 };
                 let index = self.add_stream(stream, &new, &stream_tags(stream))?;
-                let track = self.add_track(Track {
-                    index,
-                    base: TimeBase::new(1, OPUS_RATE_HZ as i32),
-                    dense: true,
-                    default_duration: OPUS_FRAME_SAMPLES as i64,
-                    lead_ticks: self.muxer.codec_delay_samples(index),
-                    is_video: false,
-                });
+                let ticks = TimeBase::new(1, OPUS_RATE_HZ as i32);
+                let track = self.add_timed(index, ticks, Some(OPUS_FRAME_SAMPLES as i64));
                 let (packets_in, packets) = packet_queue(&run.stop);
                 self.audio.push(Voice {
                     track: audio::Track {
@@ -184,14 +179,14 @@ impl<'a> Opener<'_, 'a> {
                     parameters: &parameters,
                 };
                 let index = self.add_stream(stream, &new, &stream_tags(stream))?;
-                let track = self.add_sparse(index, base);
+                let track = self.add_timed(index, base, None);
                 Ok(Route::Copy(self.to_muxer.clone(), track))
             }
             Action::ConvertSubtitle => {
                 let converter = SrtConverter::new(self.parameters(stream)?, base)
                     .map_err(|e| self.failed(stream, "cannot convert subtitles", e))?;
                 let index = self.add_stream(stream, &NewStream::Srt, &stream_tags(stream))?;
-                let track = self.add_sparse(index, base);
+                let track = self.add_timed(index, base, None);
                 Ok(Route::Srt(
                     self.to_muxer.clone(),
                     track,
@@ -219,16 +214,18 @@ impl<'a> Opener<'_, 'a> {
         }
     }
 
+    /// Adds sound that is encoded, which has a `frame_ticks`, or what is copied.
     /// Copied Opus and subtitles come when they come; the others do not wait.
-    fn add_sparse(&mut self, index: usize, base: TimeBase) -> usize {
-        let delay = self.muxer.codec_delay_samples(index);
+    fn add_timed(&mut self, index: usize, base: TimeBase, frame_ticks: Option<i64>) -> usize {
+        let delay = self.muxer.codec_delay(index);
         let samples = TimeBase::new(1, OPUS_RATE_HZ as i32);
         self.add_track(Track {
             index,
             base,
-            dense: false,
-            default_duration: 0,
-            lead_ticks: samples.rescale(delay, base),
+            dense: frame_ticks.is_some(),
+            default_duration: frame_ticks.unwrap_or(0),
+            lead_ticks: samples.rescale(delay.left_to_us, base),
+            earliest_ms: samples.rescale(-delay.added_by_muxer, TimeBase::MILLIS),
             is_video: false,
         })
     }
