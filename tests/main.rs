@@ -24,6 +24,7 @@ mod suite {
     mod kept;
     mod missing_encoder;
     mod pictures;
+    mod priority;
     mod progress;
     mod segments;
     mod sound;

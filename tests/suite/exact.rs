@@ -4,7 +4,7 @@
 
 use crate::support::command::make;
 use crate::support::probe::{ask, millis, packet_spans};
-use crate::support::sound::{heard, onsets};
+use crate::support::sound::{heard_as_stamped, onsets};
 use crate::support::{Scratch, encode, fast, quality, recipe, watched};
 
 /// Opus starts 6.5 ms early: added twice, or not at all, that is heard here.
@@ -25,8 +25,8 @@ fn encoded_sound_is_in_place_to_within_three_milliseconds() {
             &source,
         );
         let encoded = encode(&source, &fast());
-        let before = onsets(&heard(&source, 0), 0.2);
-        let after = onsets(&heard(&encoded.output, 0), 0.2);
+        let before = onsets(&heard_as_stamped(&source, 0), 0.2);
+        let after = onsets(&heard_as_stamped(&encoded.output, 0), 0.2);
         assert_eq!((before.len(), after.len()), (3, 3), "{before:?}, {after:?}");
         for (before, after) in before.iter().zip(&after) {
             assert!(

@@ -9,7 +9,7 @@ use ffmpeg_next::{Frame, Packet, codec, encoder};
 
 use super::audio::{Layout, OPUS_RATE_HZ};
 use super::capabilities::svt_av1_release;
-use super::dictionary;
+use super::{dictionary, priority};
 use crate::media::{Colour, ContentLight, MasteringDisplay};
 use crate::plan::{AudioSettings, BitDepth, VideoSettings};
 use crate::units::TimeBase;
@@ -94,7 +94,8 @@ impl VideoEncoder {
         options.push(("preset", settings.preset.get().to_string()));
         options.push(("crf", settings.crf.get().to_string()));
         options.push(("svtav1-params", svtav1_params(settings)));
-        let opened = video.open_with(dictionary::from_pairs(options))?;
+        let options = dictionary::from_pairs(options);
+        let opened = priority::without_real_time(|| video.open_with(options))?;
         Ok(Self {
             encoder: opened.0.0,
             progress: Progress::NoFrame,

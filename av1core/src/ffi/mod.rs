@@ -15,6 +15,7 @@ mod frame;
 mod input;
 mod io;
 mod muxer;
+mod priority;
 mod subtitle;
 
 use std::sync::Once;
