@@ -27,8 +27,11 @@ pub struct Capabilities {
     pub has_bwdif: bool,
     /// Encodes in one process take turns. SVT-AV1 below 4.1 rewrites tables at each
     /// initialisation that running encoders read: two with different presets
-    /// deadlock (seen with 1.4.1).
+    /// deadlock (seen with 1.4.1; not with 2.3.0).
     pub one_encoder_a_process: bool,
+    /// Presets above 10 run on one thread of the encoder's. Those of SVT-AV1 2.3
+    /// damage pictures with more (seen with 2.3.0).
+    pub one_thread_above_preset_10: bool,
 }
 
 /// Asks the linked libraries.
@@ -46,6 +49,10 @@ pub fn capabilities() -> Capabilities {
         has_libsvtav1: encoder::find_by_name("libsvtav1").is_some(),
         has_libopus: encoder::find_by_name("libopus").is_some(),
         has_bwdif: filter::find("bwdif").is_some(),
+        one_thread_above_preset_10: svt_av1
+            .as_deref()
+            .map(release)
+            .is_some_and(has_racing_presets),
         one_encoder_a_process: !svt_av1.as_deref().map(release).is_some_and(is_reentrant),
         svt_av1,
     }
@@ -74,6 +81,11 @@ pub fn quiet_encoder_log() -> bool {
 /// The encoder was made safe to run several times in a process in 4.1.
 fn is_reentrant(release: (u32, u32)) -> bool {
     release >= (4, 1)
+}
+
+/// Presets above 10 damage pictures when the encoder works on several threads.
+pub(super) fn has_racing_presets(release: (u32, u32)) -> bool {
+    release == (2, 3)
 }
 
 /// Release of SVT-AV1, where it can be found out.

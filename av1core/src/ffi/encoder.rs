@@ -9,6 +9,7 @@ use ffmpeg_next::{Frame, Packet, codec, encoder};
 
 use super::audio::{Layout, OPUS_RATE_HZ};
 use super::capabilities::svt_av1_release;
+use super::parallel::lp;
 use super::{dictionary, priority};
 use crate::media::{Colour, ContentLight, MasteringDisplay};
 use crate::plan::{AudioSettings, BitDepth, VideoSettings};
@@ -181,8 +182,12 @@ fn svtav1_params(settings: &VideoSettings) -> String {
     if settings.film_grain > 0 {
         params.push(format!("film-grain={}", settings.film_grain));
     }
-    if let Some(threads) = settings.encoder_threads {
-        params.push(format!("lp={}", lp(threads, svt_av1_release())));
+    if let Some(lp) = lp(
+        settings.encoder_threads,
+        settings.preset.get(),
+        svt_av1_release(),
+    ) {
+        params.push(format!("lp={lp}"));
     }
     if let Some(display) = &settings.mastering_display {
         params.push(mastering_param(display));
@@ -201,22 +206,6 @@ fn svtav1_params(settings: &VideoSettings) -> String {
             .map(|(key, value)| format!("{key}={value}")),
     );
     params.join(":")
-}
-
-/// The `lp` that makes the encoder plan for so many processors. From 2.3 on it is a
-/// level of parallelism, 1 to 6, and the encoder's own choice for so many cores
-/// (enc_handle.c, `PARALLEL_LEVEL_*_RANGE`, 2.3 to 3.1).
-fn lp(processors: u32, release: Option<(u32, u32)>) -> u32 {
-    if release.is_none_or(|release| release < (2, 3)) {
-        return processors;
-    }
-    match processors {
-        0..=2 => processors,
-        3..=5 => 3,
-        6..=11 => 4,
-        12..=23 => 5,
-        _ => 6,
-    }
 }
 
 fn mastering_param(display: &MasteringDisplay) -> String {
@@ -366,20 +355,4 @@ fn extradata(context: &codec::Context) -> Vec<u8> {
 
 fn rational(num: i32, den: i32) -> AVRational {
     AVRational { num, den }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processors_become_levels_from_2_3_on() {
-        for release in [None, Some((1, 4)), Some((2, 2))] {
-            assert_eq!(lp(8, release), 8);
-        }
-        for release in [(2, 3), (3, 0), (4, 2)] {
-            let levels = [1, 2, 3, 4, 5, 8, 16, 512].map(|n| lp(n, Some(release)));
-            assert_eq!(levels, [1, 2, 3, 3, 3, 4, 5, 6]);
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod frame;
 mod input;
 mod io;
 mod muxer;
+mod parallel;
 mod priority;
 mod subtitle;
 
