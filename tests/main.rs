@@ -19,11 +19,13 @@ mod suite {
     mod cancel;
     mod cli;
     mod colour;
+    mod exact;
     mod golden;
     mod kept;
     mod missing_encoder;
     mod mp4;
     mod pictures;
+    mod priority;
     mod progress;
     mod sabotage;
     mod segments;

@@ -40,13 +40,16 @@ fn tags_of(stream: &Value) -> Vec<String> {
 
 fn tagged(folder: &Scratch, colour: [&str; 4], codec: &str) -> PathBuf {
     let [range, primaries, transfer, matrix] = colour;
+    // Said twice: the command of FFmpeg 5.1 tells the encoder what its options say,
+    // that of 7 what the frames say.
     recipe::film(
         folder,
         "tagged.mkv",
         (25, 0.4),
         &format!(
-            "{codec} -color_range {range} -color_primaries {primaries} -color_trc {transfer} \
-             -colorspace {matrix}"
+            "-vf setparams=range={range}:color_primaries={primaries}:color_trc={transfer}:\
+             colorspace={matrix} {codec} -color_range {range} -color_primaries {primaries} \
+             -color_trc {transfer} -colorspace {matrix}"
         ),
     )
 }
@@ -86,7 +89,12 @@ fn what_is_untagged_stays_untagged() {
 fn the_place_of_the_chroma_samples_is_kept() {
     watched(|| {
         let folder = Scratch::new();
-        let codec = format!("{} -chroma_sample_location topleft", recipe::H264);
+        // 2 is "top left" (H.264, table E-1); the command's own option is for
+        // FFmpeg 5.1, whose muxer asks the encoder's context.
+        let codec = format!(
+            "{} -chroma_sample_location topleft -x264-params chromaloc=2",
+            recipe::H264
+        );
         let source = recipe::film(&folder, "film.mkv", (25, 0.2), &codec);
         let before = streams(&inventory(&source), "video")[0]["chroma_location"].clone();
         assert_eq!(before, "topleft");

@@ -20,6 +20,23 @@ const VARYING: [&str; 5] = [
     "profile",
 ];
 
+/// Most that the versions differ by in the length of a whole MP4 file with edit lists
+/// (one clip is 980 ms long to FFmpeg 5.1 and 1,043 ms to 7.1); the streams' lengths
+/// are the same.
+const VARYING_LENGTH_US: u64 = 100_000;
+
+/// Takes the expected length of the whole file for the found one where they differ
+/// as the versions do.
+fn level_length(expected: &Value, found: &mut Value) {
+    if let (Some(a), Some(b)) = (
+        expected["duration_us"].as_u64(),
+        found["duration_us"].as_u64(),
+    ) && a.abs_diff(b) <= VARYING_LENGTH_US
+    {
+        found["duration_us"] = a.into();
+    }
+}
+
 /// The clips that can be opened.
 fn clips() -> Vec<PathBuf> {
     let mut clips: Vec<_> = fs::read_dir(tests_folder().join("media"))
@@ -71,7 +88,7 @@ fn every_clip_is_known_as_it_is() {
         for clip in &clips {
             let name = clip.file_name().expect("a name").to_string_lossy();
             let golden = folder.join(format!("{name}.json"));
-            let found = facts(clip);
+            let mut found = facts(clip);
             if update {
                 let text = serde_json::to_string_pretty(&found).expect("JSON");
                 fs::create_dir_all(&folder).expect("a folder");
@@ -80,6 +97,7 @@ fn every_clip_is_known_as_it_is() {
             }
             let text = fs::read_to_string(&golden).unwrap_or_default();
             let expected: Value = serde_json::from_str(&text).unwrap_or_default();
+            level_length(&expected, &mut found);
             differences(&name, &expected, &found, &mut differ);
         }
         assert!(differ.is_empty(), "{}", differ.join("\n"));

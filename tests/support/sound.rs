@@ -62,6 +62,18 @@ pub(crate) fn heard(path: &Path, track: usize) -> Vec<f32> {
     )
 }
 
+/// As [`heard`], from the container's own zero: the command counts from a file's
+/// first timestamp otherwise, and that of Opus lies before zero.
+pub(crate) fn heard_as_stamped(path: &Path, track: usize) -> Vec<f32> {
+    decode(
+        path,
+        &format!(
+            "-copyts -map 0:a:{track} \
+             -af aresample={RATE_HZ}:async=1:min_hard_comp=0.005:first_pts=0 -ac 1"
+        ),
+    )
+}
+
 /// One channel of a track as it comes out of the decoder.
 pub(crate) fn channel(path: &Path, track: usize, channel: usize) -> Vec<f32> {
     let arguments = format!("-map 0:a:{track} -af pan=mono|c0=c{channel} -ar {RATE_HZ}");

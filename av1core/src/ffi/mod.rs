@@ -15,6 +15,8 @@ mod frame;
 mod input;
 mod io;
 mod muxer;
+mod parallel;
+mod priority;
 mod subtitle;
 
 use std::sync::Once;
@@ -26,7 +28,7 @@ pub(crate) use self::describe::{chapters, stream_info};
 pub(crate) use self::encoder::{Encoded, OPUS_FRAME_SAMPLES, OpusEncoder, VideoEncoder};
 pub(crate) use self::frame::{FrameFacts, channels, facts, has_plain_planes, is_writable};
 pub(crate) use self::input::Demuxer;
-pub(crate) use self::muxer::{Muxer, NewStream, default_duration};
+pub(crate) use self::muxer::{CodecDelay, Muxer, NewStream, default_duration};
 pub(crate) use self::subtitle::TextConverter;
 
 /// FFmpeg's log goes to stderr unless told otherwise, and a library prints

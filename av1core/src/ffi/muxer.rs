@@ -54,6 +54,15 @@ pub(crate) enum NewStream<'a> {
     },
 }
 
+/// Who delays a stream's packets, in samples at 48 kHz.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CodecDelay {
+    /// To be added to packets before they are written.
+    pub(crate) left_to_us: i64,
+    /// Added by the muxer, which so takes packets that start this long before zero.
+    pub(crate) added_by_muxer: i64,
+}
+
 impl Muxer {
     /// A muxer that writes into `file`.
     pub(crate) fn new(file: File, container: Container) -> Result<Self, ffmpeg::Error> {
@@ -163,26 +172,30 @@ impl Muxer {
         self.output.write_header_with(options).map(drop)
     }
 
-    /// Samples at 48 kHz that must be added to a stream's times before they are
-    /// written. Opus starts with samples that a player discards (RFC 7845, section
-    /// 4.2), which Matroska calls `CodecDelay`: block times include them, packet
-    /// times do not. FFmpeg 5.1's muxer does not add them (seen); from 6 on it should
-    /// (matroskaenc.c, `ts_offset`), which has not been run yet.
-    pub(crate) fn codec_delay_samples(&self, index: usize) -> i64 {
+    /// What a stream's times in the file are later than its packets' own. Opus
+    /// starts with samples that a player discards (RFC 7845, section 4.2), which
+    /// Matroska calls `CodecDelay`: block times include them, packet times do not.
+    /// FFmpeg 7.1's muxer adds them (matroskaenc.c, `ts_offset`; since 6), 5.1's does not.
+    pub(crate) fn codec_delay(&self, index: usize) -> CodecDelay {
         const FFMPEG_6_LIBAVFORMAT: u32 = 60 << 16;
-        let Some(stream) = self.output.stream(index) else {
-            return 0;
-        };
-        let parameters = stream.parameters();
-        // SAFETY: the parameters belong to the live stream.
-        let par = unsafe { &*parameters.as_ptr() };
-        if par.codec_id == AVCodecID::AV_CODEC_ID_OPUS
-            && self.container == Container::Matroska
-            && ffmpeg::format::version() < FFMPEG_6_LIBAVFORMAT
-        {
-            i64::from(par.initial_padding)
+        let samples = self.output.stream(index).map_or(0, |stream| {
+            let parameters = stream.parameters();
+            // SAFETY: the parameters belong to the live stream.
+            let par = unsafe { &*parameters.as_ptr() };
+            let is_opus = par.codec_id == AVCodecID::AV_CODEC_ID_OPUS;
+            i64::from(if is_opus { par.initial_padding } else { 0 })
+        });
+        // MP4 has an edit list for it, which its muxer writes.
+        let left_to_us = self.container == Container::Matroska
+            && ffmpeg::format::version() < FFMPEG_6_LIBAVFORMAT;
+        let (left_to_us, added_by_muxer) = if left_to_us {
+            (samples, 0)
         } else {
-            0
+            (0, samples)
+        };
+        CodecDelay {
+            left_to_us,
+            added_by_muxer,
         }
     }
 

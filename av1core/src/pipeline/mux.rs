@@ -62,6 +62,8 @@ pub(super) struct Track {
     pub(super) default_duration: i64,
     /// Added to every time, in ticks of `base`.
     pub(super) lead_ticks: i64,
+    /// The earliest time that the muxer takes.
+    pub(super) earliest_ms: i64,
     /// The video: its packets are the frames that progress counts.
     pub(super) is_video: bool,
 }
@@ -128,12 +130,7 @@ fn record(written: &mut Packets, packet: &Packet, track: &Track, shift_ms: i64) 
 /// Source ticks to the file's, moved by the plan's shift.
 fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
     let shift = TimeBase::MILLIS.rescale(shift_ms, to);
-    // Opus may start a pre-skip before zero, which the muxer takes into account.
-    let earliest = if track.is_video || !track.dense {
-        0
-    } else {
-        i64::MIN
-    };
+    let earliest = TimeBase::MILLIS.rescale(track.earliest_ms, to);
     let place = |ticks: i64| {
         let ticks = ticks.saturating_add(track.lead_ticks);
         track

@@ -164,6 +164,7 @@ impl<'a> Opener<'_, 'a> {
             dense: true,
             default_duration: self.run.frame_ticks(),
             lead_ticks: 0,
+            earliest_ms: 0,
             is_video: true,
         }))
     }
@@ -184,15 +185,9 @@ impl<'a> Opener<'_, 'a> {
                 let decoder = open_decoder(run, self.demuxer, stream.index, Some(1))?;
                 let context = encoder.as_ref().map(OpusEncoder::context);
                 let index = self.add_encoded(stream, context, None, &kept_tags(&stream.tags))?;
-                let track = self.add_track(Track {
-                    source_index: stream.index,
-                    index,
-                    base: TimeBase::new(1, OPUS_RATE_HZ as i32),
-                    dense: true,
-                    default_duration: OPUS_FRAME_SAMPLES as i64,
-                    lead_ticks: self.muxer.codec_delay_samples(index),
-                    is_video: false,
-                });
+                let ticks = TimeBase::new(1, OPUS_RATE_HZ as i32);
+                let frame_ticks = Some(OPUS_FRAME_SAMPLES as i64);
+                let track = self.add_timed(stream.index, index, ticks, frame_ticks);
                 let (packets_in, packets) = packet_queue(&run.stop);
                 self.audio.push(Voice {
                     track: audio::Track {
@@ -217,7 +212,7 @@ impl<'a> Opener<'_, 'a> {
                     parameters: &parameters,
                 };
                 let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
-                let track = self.add_sparse(stream.index, index, base);
+                let track = self.add_timed(stream.index, index, base, None);
                 Ok(Route::Copy(self.to_muxer.clone(), track))
             }
             Action::ConvertSubtitle => {
@@ -226,7 +221,7 @@ impl<'a> Opener<'_, 'a> {
                     .map_err(|e| self.failed(stream, "cannot convert subtitles", e))?;
                 let context = Some(converter.context());
                 let index = self.add_encoded(stream, context, None, &kept_tags(&stream.tags))?;
-                let track = self.add_sparse(stream.index, index, base);
+                let track = self.add_timed(stream.index, index, base, None);
                 Ok(Route::Text(
                     self.to_muxer.clone(),
                     track,
@@ -255,17 +250,25 @@ impl<'a> Opener<'_, 'a> {
         }
     }
 
+    /// Adds sound that is encoded, which has a `frame_ticks`, or what is copied.
     /// Copied Opus and subtitles come when they come; the others do not wait.
-    fn add_sparse(&mut self, source_index: usize, index: usize, base: TimeBase) -> usize {
-        let delay = self.muxer.codec_delay_samples(index);
+    fn add_timed(
+        &mut self,
+        source_index: usize,
+        index: usize,
+        base: TimeBase,
+        frame_ticks: Option<i64>,
+    ) -> usize {
+        let delay = self.muxer.codec_delay(index);
         let samples = TimeBase::new(1, OPUS_RATE_HZ as i32);
         self.add_track(Track {
             source_index,
             index,
             base,
-            dense: false,
-            default_duration: 0,
-            lead_ticks: samples.rescale(delay, base),
+            dense: frame_ticks.is_some(),
+            default_duration: frame_ticks.unwrap_or(0),
+            lead_ticks: samples.rescale(delay.left_to_us, base),
+            earliest_ms: samples.rescale(-delay.added_by_muxer, TimeBase::MILLIS),
             is_video: false,
         })
     }

@@ -3,7 +3,7 @@
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::Packet;
 
-use crate::ffi::{Muxer, NewStream};
+use crate::ffi::{CodecDelay, Muxer, NewStream};
 use crate::media::{Chapter, Disposition, Tags};
 use crate::units::TimeBase;
 
@@ -54,10 +54,10 @@ impl Sink {
         }
     }
 
-    pub(super) fn codec_delay_samples(&self, index: usize) -> i64 {
+    pub(super) fn codec_delay(&self, index: usize) -> CodecDelay {
         match self {
-            Self::File(muxer) => muxer.codec_delay_samples(index),
-            Self::Nowhere => 0,
+            Self::File(muxer) => muxer.codec_delay(index),
+            Self::Nowhere => CodecDelay::default(),
         }
     }
 

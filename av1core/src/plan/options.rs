@@ -29,7 +29,7 @@ pub struct Options {
     pub keyframe_interval_s: u32,
     /// Film grain synthesis strength, 0 (off) to 50.
     pub film_grain: u8,
-    /// The encoder's `lp` (how many processors it plans for); `None` leaves it to the encoder.
+    /// How many processors the encoder plans for; `None` leaves it to the encoder.
     pub encoder_threads: Option<u32>,
     /// Threads of the video decoder; `None` leaves it to libavcodec.
     pub decoder_threads: Option<u32>,
