@@ -18,6 +18,7 @@ mod suite {
     mod bad_output;
     mod cancel;
     mod cli;
+    mod clock_jumps;
     mod colour;
     mod exact;
     mod golden;

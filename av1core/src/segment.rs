@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
 use crate::media::MediaInfo;
 use crate::output::{Destination, Staged};
-use crate::pipeline::{self, Job};
+use crate::pipeline::{self, Job, demux};
 use crate::plan::Plan;
 use crate::probe;
 use crate::units::TimeBase;
@@ -102,6 +102,9 @@ pub fn keyframes(source: &Path, info: &MediaInfo, cancel: &CancelToken) -> Resul
     };
     let mut demuxer = probe::open(source, Stage::Demux, cancel)?;
     demuxer.keep_only(|index| index == video.index);
+    let bases: Vec<_> = (info.streams.iter()).map(|s| s.time_base).collect();
+    let mut clock = demux::clock(info, &bases);
+    let mut ready = Vec::new();
     let mut index = KeyframeIndex {
         stream: video.index,
         time_base: video.time_base,
@@ -127,15 +130,32 @@ pub fn keyframes(source: &Path, info: &MediaInfo, cancel: &CancelToken) -> Resul
             continue;
         }
         index.packets += 1;
+        if let Some(clock) = &mut clock {
+            clock.put(demux::stamp(&packet), (), &mut ready);
+            ready.clear();
+        }
         if packet.is_key()
             && let Some(ticks) = packet.pts().or(packet.dts())
         {
             index.keyframes.push(ticks);
         }
     }
+    if let Some(clock) = &mut clock {
+        clock.finish(&mut ready);
+        if clock.jumps() > 0 {
+            return Err(clock_jumps(source));
+        }
+    }
     index.keyframes.sort_unstable();
     index.keyframes.dedup();
     Ok(index)
+}
+
+/// A film is cut by its source's times, which must not come twice.
+pub(crate) fn clock_jumps(source: &Path) -> Error {
+    let message = "the source's clock jumps (recordings joined without a remux?): it cannot be cut \
+                   into segments, only encoded as a whole";
+    Error::new(ErrorKind::Damaged, Stage::Demux, source, message)
 }
 
 /// Cuts a film into at most `parts` segments of about the same length. There are

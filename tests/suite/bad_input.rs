@@ -284,19 +284,6 @@ fn a_real_file_that_is_too_damaged_to_open() {
     });
 }
 
-/// Two recordings one behind the other, as `cat` joins them: the clock runs back.
-#[test]
-fn a_clock_that_jumps_back_is_left_alone() {
-    watched(|| {
-        let folder = Scratch::new();
-        let part = recipe::film(&folder, "part.ts", (25, 2.0), "-c:v mpeg2video -q:v 4");
-        let mut bytes = fs::read(&part).expect("read");
-        bytes.extend(bytes.clone());
-        let joined = folder.write("joined.ts", bytes);
-        refused(&joined, (ErrorKind::Damaged, DAMAGED));
-    });
-}
-
 #[test]
 fn a_codec_that_nobody_knows() {
     watched(|| {

@@ -42,9 +42,15 @@ pub(crate) fn open_decoder(
 }
 
 impl Decoder {
-    /// Gives the decoder a packet; every frame must have been taken before.
+    /// Gives the decoder a packet; every frame must have been taken before. An empty
+    /// one is an end, as [`send_end`](Self::send_end) tells it.
     pub(crate) fn send(&mut self, packet: &Packet) -> Result<(), ffmpeg::Error> {
         self.0.send_packet(packet)
+    }
+
+    /// Makes a decoder that has come to an end ready for another beginning.
+    pub(crate) fn begin_again(&mut self) {
+        self.0.flush();
     }
 
     /// Tells the decoder that there is nothing more.

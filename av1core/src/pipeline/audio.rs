@@ -14,7 +14,7 @@ use ffmpeg_next::frame::Audio;
 use super::check::most_decode_errors;
 use super::mux::Muxed;
 use super::queue::{Receiver, Sender};
-use super::{Halt, Run};
+use super::{Halt, LONGEST_STEP_US, Run};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::ffi::{
     self, Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,
@@ -67,6 +67,9 @@ pub(super) fn transcode(
             voice.count_damage(error)?;
         }
         voice.take_frames(&mut decoder)?;
+        if packet.size() == 0 {
+            decoder.begin_again();
+        }
     }
     if let Err(error) = decoder.send_end()
         && error != ffmpeg::Error::Eof
@@ -189,7 +192,7 @@ impl Voice<'_> {
     /// Times from one sample to the next, at 48 kHz, that no film has.
     fn check_jump(&self, from: i64, to: i64) -> Result<(), Halt> {
         let step = to.saturating_sub(from);
-        let forward = TimeBase::MICROS.rescale(self.run.longest_step_us(), OPUS_SAMPLE);
+        let forward = TimeBase::MICROS.rescale(LONGEST_STEP_US, OPUS_SAMPLE);
         if step > forward || step < -LONGEST_OVERLAP_S * i64::from(OPUS_RATE_HZ) {
             let seconds = |samples: i64| samples as f64 / f64::from(OPUS_RATE_HZ);
             let error = self.run.clock_jump(seconds(from), seconds(to));

@@ -92,6 +92,10 @@ pub(super) fn most_decode_errors(frames: u64) -> u64 {
 /// short. The video's own duration counts where the container has one; a
 /// container's duration can be a subtitle's.
 fn shortfall(info: &MediaInfo, video_index: usize, reach: &Reach) -> Option<(i64, i64)> {
+    if reach.clock_jumps > 0 {
+        // The declared duration is the distance of two clocks.
+        return None;
+    }
     let video = info.streams.get(video_index)?;
     let (has_us, says_us) = match video.duration_us {
         Some(duration) => (
@@ -139,6 +143,13 @@ fn warnings(
     }
     if reach.is_some_and(|r| r.damaged > 0) {
         warnings.push("the source has damaged packets, which were passed over".to_owned());
+    }
+    match reach.map_or(0, |reach| reach.clock_jumps) {
+        0 => {}
+        1 => warnings.push("the source's clock jumps once; carried through".to_owned()),
+        jumps => warnings.push(format!(
+            "the source's clock jumps {jumps} times; carried through"
+        )),
     }
     if run.counters.late_interlacing.load(Ordering::Relaxed) {
         warnings

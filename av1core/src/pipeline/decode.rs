@@ -8,7 +8,7 @@ use ffmpeg_next::Packet;
 use ffmpeg_next::frame::Video;
 
 use super::queue::{Limits, Receiver, Sender, Stop, queue};
-use super::{Halt, Run};
+use super::{Halt, LONGEST_STEP_US, Run};
 use crate::error::{ErrorKind, Stage};
 use crate::ffi::{self, Decoder, Received};
 use crate::units::TimeBase;
@@ -36,7 +36,7 @@ pub(super) fn decode(
     packets: &Receiver<Packet>,
     frames: &Sender<Video>,
 ) -> Result<(), Halt> {
-    let longest_step = TimeBase::MICROS.rescale(run.longest_step_us(), run.video_base());
+    let longest_step = TimeBase::MICROS.rescale(LONGEST_STEP_US, run.video_base());
     let mut clock = FrameClock::new(run.frame_ticks(), longest_step);
     while let Some(packet) = packets.receive()? {
         match decoder.send(&packet) {
@@ -44,6 +44,9 @@ pub(super) fn decode(
             Err(error) => count_damage(run, error)?,
         }
         take_frames(run, &mut decoder, &mut clock, frames)?;
+        if packet.size() == 0 {
+            decoder.begin_again();
+        }
     }
     match decoder.send_end() {
         Ok(()) | Err(ffmpeg::Error::Eof) => {}

@@ -1,12 +1,16 @@
 //! The first step: packets from the file to whoever takes their stream.
 
+use std::sync::atomic::Ordering;
+
 use ffmpeg_next::Packet;
 
+use super::clock_jumps::{CLOCK_HZ, ClockJumps, Flow, Placed, Stamp, Times};
 use super::mux::Muxed;
 use super::queue::{Limits, Receiver, Sender, Stop, queue};
 use super::{Halt, Run};
-use crate::error::{ErrorKind, Stage};
+use crate::error::{Error, ErrorKind, Stage};
 use crate::ffi::{Demuxer, TextConverter};
+use crate::media::{MediaInfo, StreamKind};
 use crate::units::TimeBase;
 
 /// Packets wait here for a decoder. Generous, since packets are small and reading
@@ -22,7 +26,7 @@ pub(super) fn packet_queue(stop: &Stop) -> (Sender<Packet>, Receiver<Packet>) {
 
 /// Where the packets of a stream go.
 pub(super) enum Route {
-    /// To a decoder.
+    /// To a decoder; an empty packet ends a recording that another one follows.
     Decode(Sender<Packet>),
     /// To the muxer as they are.
     Copy(Sender<Muxed>, usize),
@@ -39,29 +43,43 @@ pub(super) struct Reach {
     pub(super) end_us: Vec<Option<i64>>,
     /// Packets that the demuxer could not make sense of.
     pub(super) damaged: u64,
+    /// Jumps of the source's clock, carried through.
+    pub(super) clock_jumps: u64,
 }
 
 pub(super) fn demux(
     run: &Run<'_>,
     mut demuxer: Demuxer,
-    mut routes: Vec<Route>,
+    routes: Vec<Route>,
 ) -> Result<Reach, Halt> {
-    let mut reach = Reach {
-        end_us: vec![None; routes.len()],
-        ..Reach::default()
-    };
     let bases: Vec<TimeBase> = (0..routes.len()).map(|i| demuxer.time_base(i)).collect();
+    let mut forwarder = Forwarder {
+        run,
+        routes,
+        reach: Reach {
+            end_us: vec![None; bases.len()],
+            ..Reach::default()
+        },
+        clock: clock(run.job.info, &bases),
+        bases,
+        ready: Vec::new(),
+    };
     if let Some(ticks) = run.segment.decode_from {
         let index = run.video_index();
         demuxer
             .seek(index, ticks)
             .map_err(|e| run.library_error(ErrorKind::Library, Stage::Demux, "cannot seek", e))?;
     }
-    demuxer.keep_only(|index| !matches!(routes.get(index), Some(Route::Discard)));
+    demuxer.keep_only(|index| forwarder.wants(index));
+    let mut damaged = 0;
     loop {
         run.stop.check()?;
-        let packet = match demuxer.read(&mut reach.damaged) {
-            Ok(Some(packet)) => packet,
+        match demuxer.read(&mut damaged) {
+            Ok(Some(packet)) if packet.stream() < forwarder.routes.len() => {
+                forwarder.put(packet)?;
+            }
+            Ok(Some(packet)) if demuxer.is_data(packet.stream()) => {}
+            Ok(Some(packet)) => return Err(late_stream(run, packet.stream()).into()),
             Ok(None) => break,
             Err(error) => {
                 let failed =
@@ -72,23 +90,7 @@ pub(super) fn demux(
                 }
                 .into());
             }
-        };
-        let index = packet.stream();
-        let Some(route) = routes.get_mut(index) else {
-            if demuxer.is_data(index) {
-                continue;
-            }
-            let message = "a stream appears in the middle of the file, and would be lost; \
-                           a remux of the source shows it from the start";
-            let error = run.error(ErrorKind::Mismatch, Stage::Demux, message);
-            return Err(error.with_stream(index).into());
-        };
-        if let Some(start) = packet.pts().or(packet.dts()) {
-            let end_us = bases[index].micros(start.saturating_add(packet.duration().max(0)));
-            let latest = &mut reach.end_us[index];
-            *latest = Some(latest.map_or(end_us, |e: i64| e.max(end_us)));
         }
-        forward(route, packet)?;
     }
     // At the end of the file libavformat reports success; a share that went away
     // in the middle of it is told by the file alone.
@@ -102,7 +104,111 @@ pub(super) fn demux(
             .with_io(io)
             .into());
     }
+    let mut reach = forwarder.finish()?;
+    reach.damaged = damaged;
     Ok(reach)
+}
+
+fn late_stream(run: &Run<'_>, index: usize) -> Error {
+    let message = "a stream appears in the middle of the file, and would be lost; \
+                   a remux of the source shows it from the start";
+    run.error(ErrorKind::Mismatch, Stage::Demux, message)
+        .with_stream(index)
+}
+
+/// What watches over the clock, where a container's clock may jump. These are those
+/// with libavformat's `AVFMT_TS_DISCONT` that can hold a film and count as MPEG does.
+pub(crate) fn clock<T>(info: &MediaInfo, bases: &[TimeBase]) -> Option<ClockJumps<T>> {
+    let mpeg = TimeBase::new(1, CLOCK_HZ as i32);
+    let broadcast = matches!(info.container.as_str(), "mpegts" | "mpeg");
+    (broadcast && bases.iter().all(|base| *base == mpeg)).then(|| {
+        let flows = info.streams.iter().map(|stream| match &stream.kind {
+            StreamKind::Video(_) => Flow::Video,
+            StreamKind::Audio(_) => Flow::Sound,
+            _ => Flow::Sparse,
+        });
+        ClockJumps::new(flows)
+    })
+}
+
+/// What the clock must know of a packet.
+pub(crate) fn stamp(packet: &Packet) -> Stamp {
+    Stamp {
+        stream: packet.stream(),
+        position: i64::try_from(packet.position()).ok().filter(|p| *p >= 0),
+        times: Times {
+            pts: packet.pts(),
+            dts: packet.dts(),
+        },
+        duration: packet.duration(),
+    }
+}
+
+/// Sends packets where their stream goes, with the times they have in the whole film.
+struct Forwarder<'r, 'a> {
+    run: &'r Run<'a>,
+    routes: Vec<Route>,
+    bases: Vec<TimeBase>,
+    reach: Reach,
+    clock: Option<ClockJumps<Packet>>,
+    ready: Vec<Placed<Packet>>,
+}
+
+impl Forwarder<'_, '_> {
+    fn wants(&self, index: usize) -> bool {
+        !matches!(self.routes.get(index), Some(Route::Discard))
+    }
+
+    fn put(&mut self, packet: Packet) -> Result<(), Halt> {
+        match &mut self.clock {
+            Some(clock) => {
+                clock.put(stamp(&packet), packet, &mut self.ready);
+                self.forward_ready()
+            }
+            None => self.forward(packet),
+        }
+    }
+
+    fn finish(mut self) -> Result<Reach, Halt> {
+        if let Some(clock) = &mut self.clock {
+            clock.finish(&mut self.ready);
+            self.forward_ready()?;
+        }
+        Ok(self.reach)
+    }
+
+    fn forward_ready(&mut self) -> Result<(), Halt> {
+        let jumps = self.clock.as_ref().map_or(0, ClockJumps::jumps);
+        if jumps > 0 && !self.run.segment.is_whole() {
+            return Err(crate::segment::clock_jumps(self.run.job.source).into());
+        }
+        self.reach.clock_jumps = jumps;
+        let counted = &self.run.counters.clock_jumps;
+        counted.store(jumps, Ordering::Relaxed);
+        for placed in std::mem::take(&mut self.ready) {
+            let mut packet = placed.item;
+            packet.set_pts(placed.times.pts);
+            packet.set_dts(placed.times.dts);
+            let route = &mut self.routes[packet.stream()];
+            // Another recording begins: what the decoder holds belongs before it.
+            // Without a keyframe it may be the same one, whose clock was set anew.
+            if placed.opens_clock && packet.is_key() && matches!(route, Route::Decode(_)) {
+                forward(route, Packet::empty())?;
+            }
+            self.forward(packet)?;
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, packet: Packet) -> Result<(), Halt> {
+        let index = packet.stream();
+        if let Some(start) = packet.pts().or(packet.dts()) {
+            let end_us = self.bases[index].micros(start.saturating_add(packet.duration().max(0)));
+            let latest = &mut self.reach.end_us[index];
+            *latest = Some(latest.map_or(end_us, |e: i64| e.max(end_us)));
+        }
+        forward(&mut self.routes[index], packet)
+    }
 }
 
 fn forward(route: &mut Route, packet: Packet) -> Result<(), Halt> {

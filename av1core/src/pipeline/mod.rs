@@ -12,8 +12,9 @@
 
 mod audio;
 mod check;
+mod clock_jumps;
 mod decode;
-mod demux;
+pub(crate) mod demux;
 mod encode;
 mod filter;
 mod mux;
@@ -134,7 +135,14 @@ struct Counters {
     late_interlacing: AtomicBool,
     /// The picture's size or shape is not the same throughout.
     shape_changes: AtomicBool,
+    /// Jumps of the source's clock so far.
+    clock_jumps: AtomicU64,
 }
+
+/// The longest step between two frames, or two pieces of sound, that is not a jump of
+/// the source's clock: a still picture may stand for hours, half a day is a broken
+/// header. (Jumps of broadcast clocks are carried through before.)
+const LONGEST_STEP_US: i64 = 12 * 3600 * 1_000_000;
 
 impl Shared {
     fn error(&self, kind: ErrorKind, stage: Stage, message: impl Into<String>) -> Error {
@@ -203,17 +211,6 @@ impl<'a> Run<'a> {
                 .rescale(1, self.video_base())
                 .max(1)
         })
-    }
-
-    /// The longest step between two frames, or two pieces of sound, that is not a
-    /// jump of the source's clock. Broadcast containers are joined and reset (ten
-    /// seconds is the `ffmpeg` command's `dts_delta_threshold`); elsewhere a still
-    /// picture may stand for hours, and half a day is a broken header.
-    fn longest_step_us(&self) -> i64 {
-        match self.job.info.container.as_str() {
-            "mpegts" | "mpeg" => 10_000_000,
-            _ => 12 * 3600 * 1_000_000,
-        }
     }
 
     fn clock_jump(&self, from_s: f64, to_s: f64) -> Error {

@@ -119,7 +119,9 @@ fn frames_total(run: &Run<'_>, frames_done: u64) -> FramesTotal {
     if run.segment.is_whole() && run.counters.decoded_all.load(Ordering::Acquire) {
         return FramesTotal::Exact(run.counters.frames_decoded.load(Ordering::Relaxed));
     }
-    match run.estimated_frames() {
+    // The container's duration is the distance of two clocks, where there are two.
+    let one_clock = run.counters.clock_jumps.load(Ordering::Relaxed) == 0;
+    match run.estimated_frames().filter(|_| one_clock) {
         Some(frames) => FramesTotal::Estimate(frames.max(frames_done)),
         None => FramesTotal::Unknown,
     }
