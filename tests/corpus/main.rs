@@ -3,7 +3,7 @@
 //!
 //! Its tests are made from a table, so it has a harness of its own, which nextest and
 //! `cargo test` both understand. What is quick runs always; the rest is marked as
-//! ignored and runs by `./dev test --full`.
+//! ignored unless `AV1_TEST_FULL` is set, as `./dev test --full` does.
 
 #![expect(
     clippy::expect_used,
@@ -19,8 +19,11 @@ mod support;
 mod case;
 mod craft;
 mod facts;
+mod hostile;
+mod mutate;
 mod recipe;
 
+use std::env;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
@@ -43,6 +46,10 @@ fn trials() -> Vec<Trial> {
             })
         })
         .collect();
+    trials.extend(hostile::batches().map(|batch| {
+        let name = format!("hostile::{}", batch.name());
+        trial(&name, batch.is_quick(), move || batch.run())
+    }));
     trials.push(trial("table::is_whole", true, recipe::assert_whole));
     trials.push(trial("table::has_no_golden_left_over", true, || {
         case::assert_no_golden_left_over(&recipe::table());
@@ -50,11 +57,12 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A test with the watchdog; what is not quick is left to `--include-ignored`.
+/// A test with the watchdog.
 fn trial(name: &str, quick: bool, body: impl FnOnce() + Send + 'static) -> Trial {
     let run = move || {
         watched(body);
         Ok(())
     };
-    Trial::test(name, run).with_ignored_flag(!quick)
+    let runs = quick || env::var_os("AV1_TEST_FULL").is_some();
+    Trial::test(name, run).with_ignored_flag(!runs)
 }
