@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::support::golden::differences;
 use crate::support::{tests_folder, watched};
 
 /// Facts that the versions of FFmpeg tell differently: names of profiles, rates that
@@ -102,25 +103,6 @@ fn every_clip_is_known_as_it_is() {
         }
         assert!(differ.is_empty(), "{}", differ.join("\n"));
     });
-}
-
-/// One line a difference, with its place.
-fn differences(place: &str, expected: &Value, found: &Value, into: &mut Vec<String>) {
-    match (expected, found) {
-        (Value::Object(a), Value::Object(b)) => {
-            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
-                let at = format!("{place}.{key}");
-                differences(&at, &expected[key], &found[key], into);
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (i, (a, b)) in a.iter().zip(b).enumerate() {
-                differences(&format!("{place}[{i}]"), a, b, into);
-            }
-        }
-        (a, b) if a == b => {}
-        (a, b) => into.push(format!("{place}: {b}, not {a}")),
-    }
 }
 
 /// No golden file stands for a clip that is gone.
