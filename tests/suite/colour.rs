@@ -181,6 +181,10 @@ fn hdr10_comes_out_as_hdr10() {
         let info = av1core::probe(&encoded.output).expect("the output");
         let hdr = &info.streams[0].video().expect("a video").hdr;
         assert!(hdr.mastering_display.is_some() && hdr.content_light.is_some());
+        // The container's own, before a frame is decoded.
+        let stream = &streams(&inventory(&encoded.output), "video")[0];
+        assert_near(&mastering(stream).expect("a mastering display"), &DISPLAY);
+        assert_eq!(light(stream), Some((1000, 400)));
         // The bitstream's own, with the container gone.
         let bare = bitstream(&folder, &encoded.output);
         let frames = ask(&bare, "-show_frames -read_intervals %+#1");

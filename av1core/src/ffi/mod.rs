@@ -12,6 +12,7 @@ mod describe;
 mod dictionary;
 mod encoder;
 mod frame;
+mod hdr;
 mod input;
 mod io;
 mod muxer;

@@ -10,9 +10,9 @@ use ffmpeg_next::format::context::{Output, StreamIo};
 use ffmpeg_next::packet::Mut;
 
 use super::io::{Ledger, Tracked};
-use super::{check, dictionary};
+use super::{check, dictionary, hdr};
 use crate::container::Container;
-use crate::media::{Chapter, Disposition, Tags};
+use crate::media::{Chapter, ContentLight, Disposition, MasteringDisplay, Tags};
 use crate::units::{Ratio, TimeBase};
 
 /// Bytes handed to the file at once.
@@ -34,8 +34,17 @@ pub(crate) enum NewStream<'a> {
     Encoded {
         /// The opened encoder.
         context: &'a codec::Context,
+    },
+    /// The packets of a video encoder.
+    Video {
+        /// The opened encoder.
+        context: &'a codec::Context,
         /// Frame rate, where every frame lasts equally long.
         frame_rate: Option<Ratio>,
+        /// What the container says of HDR, beside the bitstream.
+        mastering_display: Option<&'a MasteringDisplay>,
+        /// So too.
+        content_light: Option<ContentLight>,
     },
     /// Packets as another file has them.
     Copied {
@@ -95,24 +104,29 @@ impl Muxer {
             })?;
             let par = &mut *stream.codecpar;
             match new {
-                NewStream::Encoded {
+                NewStream::Encoded { context } => {
+                    check(avcodec_parameters_from_context(par, context.as_ptr()))?;
+                    stream.time_base = (*context.as_ptr()).time_base;
+                }
+                NewStream::Video {
                     context,
                     frame_rate,
+                    mastering_display,
+                    content_light,
                 } => {
                     check(avcodec_parameters_from_context(par, context.as_ptr()))?;
-                    stream.sample_aspect_ratio = par.sample_aspect_ratio;
                     // MP4 counts in what it is told, so that times stay exact; Matroska
                     // counts in milliseconds whatever it is told.
                     stream.time_base = (*context.as_ptr()).time_base;
-                    if par.codec_type == AVMediaType::AVMEDIA_TYPE_VIDEO {
-                        self.movie_timescale = stream.time_base.den.max(1000);
-                    }
+                    self.movie_timescale = stream.time_base.den.max(1000);
+                    stream.sample_aspect_ratio = par.sample_aspect_ratio;
                     if let Some(rate) = frame_rate {
                         stream.avg_frame_rate = AVRational {
                             num: rate.num,
                             den: rate.den,
                         };
                     }
+                    hdr::describe(stream, *mastering_display, *content_light)?;
                 }
                 NewStream::Copied { parameters } | NewStream::Cover { parameters } => {
                     check(avcodec_parameters_copy(par, parameters.as_ptr()))?;

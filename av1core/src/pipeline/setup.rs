@@ -155,8 +155,18 @@ impl<'a> Opener<'_, 'a> {
     ) -> Result<usize> {
         let mut tags = kept_tags(&stream.tags);
         tags.insert("ENCODER".to_owned(), encoder_tag(settings));
-        let context = encoder.map(VideoEncoder::context);
-        let index = self.add_encoded(stream, context, constant_frame_rate(stream), &tags)?;
+        let index = match encoder {
+            Some(encoder) => {
+                let new = NewStream::Video {
+                    context: encoder.context(),
+                    frame_rate: constant_frame_rate(stream),
+                    mastering_display: settings.mastering_display.as_ref(),
+                    content_light: settings.content_light,
+                };
+                self.add_stream(stream, &new, &tags)?
+            }
+            None => 0,
+        };
         Ok(self.add_track(Track {
             source_index: stream.index,
             index,
@@ -184,7 +194,7 @@ impl<'a> Opener<'_, 'a> {
                 };
                 let decoder = open_decoder(run, self.demuxer, stream.index, Some(1))?;
                 let context = encoder.as_ref().map(OpusEncoder::context);
-                let index = self.add_encoded(stream, context, None, &kept_tags(&stream.tags))?;
+                let index = self.add_encoded(stream, context)?;
                 let ticks = TimeBase::new(1, OPUS_RATE_HZ as i32);
                 let frame_ticks = Some(OPUS_FRAME_SAMPLES as i64);
                 let track = self.add_timed(stream.index, index, ticks, frame_ticks);
@@ -220,7 +230,7 @@ impl<'a> Opener<'_, 'a> {
                 let converter = TextConverter::new(self.parameters(stream)?, base, codec)
                     .map_err(|e| self.failed(stream, "cannot convert subtitles", e))?;
                 let context = Some(converter.context());
-                let index = self.add_encoded(stream, context, None, &kept_tags(&stream.tags))?;
+                let index = self.add_encoded(stream, context)?;
                 let track = self.add_timed(stream.index, index, base, None);
                 Ok(Route::Text(
                     self.to_muxer.clone(),
@@ -297,17 +307,14 @@ impl<'a> Opener<'_, 'a> {
         &mut self,
         stream: &StreamInfo,
         context: Option<&ffmpeg::codec::Context>,
-        frame_rate: Option<Ratio>,
-        tags: &Tags,
     ) -> Result<usize> {
-        let Some(context) = context else {
-            return Ok(0);
-        };
-        let new = NewStream::Encoded {
-            context,
-            frame_rate,
-        };
-        self.add_stream(stream, &new, tags)
+        match context {
+            Some(context) => {
+                let new = NewStream::Encoded { context };
+                self.add_stream(stream, &new, &kept_tags(&stream.tags))
+            }
+            None => Ok(0),
+        }
     }
 
     fn add_stream(
