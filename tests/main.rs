@@ -27,6 +27,7 @@ mod suite {
     mod progress;
     mod segments;
     mod sound;
+    mod streams;
     mod timestamps;
     mod turns;
 }

@@ -7,6 +7,7 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec;
 use ffmpeg_next::ffi::*;
 use ffmpeg_next::format::context::{Output, StreamIo};
+use ffmpeg_next::media::Type;
 use ffmpeg_next::packet::Mut;
 
 use super::io::{Ledger, Tracked};
@@ -36,6 +37,8 @@ pub(crate) enum NewStream<'a> {
     Copied {
         /// Their codec parameters.
         parameters: &'a codec::Parameters,
+        /// Shape of a pixel, which some containers keep outside of these.
+        sample_aspect_ratio: Option<Ratio>,
     },
     /// SRT subtitles.
     Srt,
@@ -86,8 +89,18 @@ impl Muxer {
                         };
                     }
                 }
-                NewStream::Copied { parameters } => {
+                NewStream::Copied {
+                    parameters,
+                    sample_aspect_ratio,
+                } => {
                     check(avcodec_parameters_copy(par, parameters.as_ptr()))?;
+                    if let Some(shape) = sample_aspect_ratio {
+                        par.sample_aspect_ratio = AVRational {
+                            num: shape.num,
+                            den: shape.den,
+                        };
+                    }
+                    stream.sample_aspect_ratio = par.sample_aspect_ratio;
                     // The other container's code for the codec means nothing here.
                     par.codec_tag = 0;
                 }
@@ -213,6 +226,37 @@ impl Muxer {
     }
 }
 
+/// Whether the muxer takes packets described by `parameters` as they are. It is asked
+/// by writing a header into memory: of its list of codecs (`avformat_query_codec`) it
+/// refuses some (RealAudio), and it takes others that are not on it, by the codes of
+/// AVI and WAV.
+pub(super) fn holds(parameters: &codec::Parameters) -> bool {
+    // Matroska has one id for plain text, which readers take for SRT (matroska.c), so
+    // that a `<` in it would become markup.
+    if matches!(
+        parameters.medium(),
+        Type::Data | Type::Attachment | Type::Unknown
+    ) || parameters.id() == codec::Id::TEXT
+    {
+        return false;
+    }
+    let new = NewStream::Copied {
+        parameters,
+        sample_aspect_ratio: None,
+    };
+    let take = || {
+        super::init();
+        let io = StreamIo::from_write_seek(io::Cursor::new(Vec::new()))?;
+        let mut muxer = Muxer {
+            output: ffmpeg::format::output_to_stream(io, None, Some("matroska"))?,
+            ledger: Ledger::default(),
+        };
+        muxer.add(&new, &Tags::new(), Disposition::default())?;
+        muxer.write_header()
+    };
+    take().is_ok()
+}
+
 /// Sets the duration of a packet that an encoder left without one.
 pub(crate) fn default_duration(packet: &mut ffmpeg::Packet, ticks: i64) {
     if packet.duration() <= 0 {
@@ -254,6 +298,7 @@ fn disposition_bits(disposition: Disposition) -> i32 {
             AV_DISPOSITION_HEARING_IMPAIRED,
         ),
         (disposition.visual_impaired, AV_DISPOSITION_VISUAL_IMPAIRED),
+        (disposition.descriptions, AV_DISPOSITION_DESCRIPTIONS),
     ];
     flags
         .into_iter()

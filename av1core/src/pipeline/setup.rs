@@ -182,6 +182,7 @@ impl<'a> Opener<'_, 'a> {
                 let parameters = self.parameters(stream)?;
                 let new = NewStream::Copied {
                     parameters: &parameters,
+                    sample_aspect_ratio: stream.video().and_then(|v| v.sample_aspect_ratio),
                 };
                 let index = self.add_stream(stream, &new, &stream_tags(stream))?;
                 let track = self.add_sparse(index, base);

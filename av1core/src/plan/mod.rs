@@ -18,7 +18,7 @@ pub use self::options::{Allow, BitDepth, Options};
 pub use self::video::{VideoFilter, VideoSettings};
 
 use crate::error::{Error, ErrorKind, Stage};
-use crate::media::{Disposition, MediaInfo, StreamKind};
+use crate::media::{Disposition, MediaInfo, StreamInfo, StreamKind};
 use crate::units::TimeBase;
 
 /// What is to be done with a file.
@@ -146,11 +146,11 @@ pub enum SkipReason {
     /// The display matrix is not made of quarter turns.
     #[error("the picture is turned by an angle that is not a quarter turn")]
     OddAngle,
-    /// More than one video.
-    #[error("the file has {count} video streams, and only one can be kept so far")]
-    SeveralVideos {
-        /// Number of video streams, cover art aside.
-        count: usize,
+    /// A file of one picture.
+    #[error("is a picture ({codec}), not a film")]
+    StillPicture {
+        /// Name of the codec by libavcodec.
+        codec: String,
     },
 }
 
@@ -167,7 +167,7 @@ impl SkipReason {
             Self::PictureTooSmall { .. }
             | Self::OddSize { .. }
             | Self::OddAngle
-            | Self::SeveralVideos { .. } => None,
+            | Self::StillPicture { .. } => None,
         }
     }
 }
@@ -258,21 +258,18 @@ impl RejectReason {
 /// ```
 #[must_use]
 pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
-    let videos: Vec<_> = info
-        .streams
-        .iter()
-        .filter(|s| s.video().is_some())
-        .collect();
-    let [video] = videos.as_slice() else {
-        return match videos.len() {
-            0 => Verdict::Reject {
-                reason: RejectReason::NoVideo,
-            },
-            count => Verdict::Skip {
-                reason: SkipReason::SeveralVideos { count },
-            },
+    let Some(video) = info.main_video() else {
+        return Verdict::Reject {
+            reason: RejectReason::NoVideo,
         };
     };
+    // libavformat's name for each format of a single picture, such as `png_pipe`.
+    if info.container.ends_with("_pipe") {
+        let codec = video.codec.clone();
+        return Verdict::Skip {
+            reason: SkipReason::StillPicture { codec },
+        };
+    }
     if let Some(reason) = reject_reason(info, video.index) {
         return Verdict::Reject { reason };
     }
@@ -280,14 +277,20 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
         .streams
         .iter()
         .map(|stream| {
-            let (action, reason) = match &stream.kind {
+            let (action, mut reason) = match &stream.kind {
                 StreamKind::Video(_) if stream.disposition.attached_picture => other::cover(stream),
-                StreamKind::Video(facts) => video::settings(stream, facts, options)?,
+                StreamKind::Video(facts) if stream.index == video.index => {
+                    video::settings(stream, facts, options)?
+                }
+                StreamKind::Video(facts) => other::further_video(stream, facts),
                 StreamKind::Audio(facts) => audio::settings(stream, facts, options),
-                StreamKind::Subtitle => other::subtitle(stream),
+                StreamKind::Subtitle(facts) => other::subtitle(stream, *facts),
                 StreamKind::Attachment(facts) => other::attachment(stream, facts),
                 StreamKind::Data => other::data(stream),
             };
+            if action != Action::Drop {
+                reason.push_str(&lost_roles(stream));
+            }
             Ok(StreamPlan {
                 index: stream.index,
                 action,
@@ -306,14 +309,16 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
 }
 
 fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
-    let needed = |s: &&crate::media::StreamInfo| s.video().is_some() || s.audio().is_some();
+    let needed = |s: &&StreamInfo| s.video().is_some() || s.audio().is_some();
     for stream in info.streams.iter().filter(needed) {
         let index = stream.index;
         if stream.encrypted {
             return Some(RejectReason::Encrypted { index });
         }
-        // Opus is copied, so it needs no decoder.
-        if !stream.decodable && stream.codec != "opus" {
+        // The film itself; a further video that nobody can play may be dropped.
+        let is_film = index == video_index || stream.audio().is_some();
+        let is_copied = index != video_index && stream.matroska_holds;
+        if !stream.decodable && is_film && !is_copied {
             return Some(RejectReason::UnknownCodec {
                 index,
                 codec: stream.codec.clone(),
@@ -321,6 +326,7 @@ fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
         }
         if stream
             .audio()
+            .filter(|_| stream.decodable)
             .is_some_and(|audio| audio.channels == 0 || audio.sample_rate_hz == 0)
         {
             return Some(RejectReason::NoSound { index });
@@ -371,6 +377,32 @@ fn timestamp_shift_ms(info: &MediaInfo) -> i64 {
             .rescale(earliest_us, TimeBase::MILLIS)
             .saturating_neg()
     }
+}
+
+/// What a stream is said to be for that its track in the output does not say; seen by
+/// reading back what libavformat's muxer writes (5.1.9).
+fn lost_roles(stream: &StreamInfo) -> String {
+    let role = stream.disposition;
+    // Matroska says "original" by a flag that is 1 and "dub" by one that is 0.
+    let both = role.original && role.dub;
+    let is_subtitle = matches!(stream.kind, StreamKind::Subtitle(_));
+    let lost: Vec<_> = [
+        (both, "original and dub at once"),
+        (role.captions, "captions"),
+        (role.clean_effects, "clean effects"),
+        (role.dependent, "dependent"),
+        (role.descriptions && !is_subtitle, "descriptions"),
+        (role.karaoke, "karaoke"),
+        (role.lyrics, "lyrics"),
+    ]
+    .into_iter()
+    .filter_map(|(set, name)| set.then_some(name))
+    .collect();
+    if lost.is_empty() {
+        return String::new();
+    }
+    let lost = lost.join(", ");
+    format!("; its role ({lost}) is not carried, for want of a flag in Matroska")
 }
 
 /// The words for a stream's role, to put into a reason.
