@@ -31,6 +31,7 @@ mod suite {
     mod sabotage;
     mod segments;
     mod sound;
+    mod streams;
     mod timestamps;
     mod turns;
 }

@@ -127,7 +127,7 @@ impl From<&RejectReason> for Exit {
             RejectReason::NoVideo
             | RejectReason::Encrypted { .. }
             | RejectReason::UnknownCodec { .. } => Self::SOURCE_UNFIT,
-            RejectReason::NoFrame { .. } => Self::SOURCE_DAMAGED,
+            RejectReason::NoSound { .. } | RejectReason::NoFrame { .. } => Self::SOURCE_DAMAGED,
             _ => Self::UNEXPECTED,
         }
     }
@@ -234,6 +234,7 @@ mod tests {
                 RejectReason::UnknownCodec { index, codec },
                 ErrorKind::UnknownCodec,
             ),
+            (RejectReason::NoSound { index }, ErrorKind::Damaged),
             (RejectReason::NoFrame { index }, ErrorKind::Damaged),
         ] {
             assert_eq!(Exit::from(&reason), Exit::from(kind), "{reason}");

@@ -81,7 +81,8 @@ pub use self::event::{Event, FramesTotal, Progress, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
 pub use self::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
-    MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, Tags, VideoInfo,
+    MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, SubtitleInfo, Tags,
+    VideoInfo,
 };
 pub use self::output::Destination;
 pub use self::plan::{

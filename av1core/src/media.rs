@@ -32,6 +32,16 @@ pub struct MediaInfo {
     pub tags: Tags,
 }
 
+impl MediaInfo {
+    /// The video that is the film: the default one, else the first; never cover art.
+    #[must_use]
+    pub fn main_video(&self) -> Option<&StreamInfo> {
+        let videos = || self.streams.iter().filter(|s| s.video().is_some());
+        let default = videos().find(|s| s.disposition.default);
+        default.or_else(|| videos().next())
+    }
+}
+
 /// One stream of a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -44,6 +54,8 @@ pub struct StreamInfo {
     pub profile: Option<String>,
     /// Whether the linked libavcodec has a decoder for it.
     pub decodable: bool,
+    /// Whether libavformat's Matroska muxer takes its packets as they are.
+    pub matroska_holds: bool,
     /// Whether the samples are encrypted.
     pub encrypted: bool,
     /// Length of one timestamp tick.
@@ -116,8 +128,8 @@ pub enum StreamKind {
     Video(VideoInfo),
     /// Sound.
     Audio(AudioInfo),
-    /// Subtitles, as text or pictures.
-    Subtitle,
+    /// Subtitles.
+    Subtitle(SubtitleInfo),
     /// An attached file, such as a font.
     Attachment(AttachmentInfo),
     /// Anything else: timecodes, hints, telemetry.
@@ -289,6 +301,14 @@ pub struct AudioInfo {
     pub layout: String,
 }
 
+/// What only a subtitle stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SubtitleInfo {
+    /// Text; pictures otherwise.
+    pub text: bool,
+}
+
 /// What only an attachment has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -319,6 +339,18 @@ pub struct Disposition {
     pub hearing_impaired: bool,
     /// For the visually impaired.
     pub visual_impaired: bool,
+    /// Text that describes the picture.
+    pub descriptions: bool,
+    /// Captions.
+    pub captions: bool,
+    /// Lyrics.
+    pub lyrics: bool,
+    /// Sound for karaoke.
+    pub karaoke: bool,
+    /// Sound with effects and no voices.
+    pub clean_effects: bool,
+    /// To be mixed with another stream.
+    pub dependent: bool,
     /// A picture attached to the file, such as cover art.
     pub attached_picture: bool,
 }

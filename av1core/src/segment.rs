@@ -91,7 +91,7 @@ pub struct KeyframeIndex {
 ///
 /// As [`probe`](crate::probe()), and [`ErrorKind::NoVideo`] where `info` has none.
 pub fn keyframes(source: &Path, info: &MediaInfo, cancel: &CancelToken) -> Result<KeyframeIndex> {
-    let Some(video) = info.streams.iter().find(|s| s.video().is_some()) else {
+    let Some(video) = info.main_video() else {
         let message = "has no video stream";
         return Err(Error::new(
             ErrorKind::NoVideo,

@@ -13,10 +13,11 @@ use crate::support::{tests_folder, watched};
 
 /// Facts that the versions of FFmpeg tell differently: names of profiles, rates that
 /// libavformat guesses, durations that it estimates.
-const VARYING: [&str; 5] = [
+const VARYING: [&str; 6] = [
     "bit_rate_bps",
     "decodable",
     "declared_frames",
+    "matroska_holds",
     "nominal_frame_rate",
     "profile",
 ];

@@ -7,11 +7,11 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::packet::side_data::Type as SideType;
 use ffmpeg_next::{Stream, decoder};
 
-use super::dictionary;
 use super::hdr::{content_light, mastering_display};
+use super::{dictionary, muxer};
 use crate::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, Disposition, FieldOrder, Hdr, Orientation,
-    StreamInfo, StreamKind, VideoInfo,
+    StreamInfo, StreamKind, SubtitleInfo, VideoInfo,
 };
 use crate::units::{Ratio, TimeBase};
 
@@ -27,7 +27,7 @@ pub(crate) fn stream_info(stream: &Stream<'_>) -> StreamInfo {
     let kind = match par.codec_type {
         AVMediaType::AVMEDIA_TYPE_VIDEO => StreamKind::Video(video_info(stream, par)),
         AVMediaType::AVMEDIA_TYPE_AUDIO => StreamKind::Audio(audio_info(par)),
-        AVMediaType::AVMEDIA_TYPE_SUBTITLE => StreamKind::Subtitle,
+        AVMediaType::AVMEDIA_TYPE_SUBTITLE => StreamKind::Subtitle(subtitle_info(par)),
         AVMediaType::AVMEDIA_TYPE_ATTACHMENT => StreamKind::Attachment(AttachmentInfo {
             file_name: None,
             mime_type: None,
@@ -44,6 +44,7 @@ pub(crate) fn stream_info(stream: &Stream<'_>) -> StreamInfo {
         // SAFETY: the name is a static string or null.
         profile: unsafe { text(avcodec_profile_name(par.codec_id, par.profile)) },
         decodable: decoder::find(parameters.id()).is_some(),
+        matroska_holds: muxer::holds(&parameters),
         encrypted: stream.side_data().any(|data| {
             matches!(
                 data.kind(),
@@ -218,6 +219,15 @@ fn audio_info(par: &AVCodecParameters) -> AudioInfo {
     }
 }
 
+fn subtitle_info(par: &AVCodecParameters) -> SubtitleInfo {
+    // SAFETY: a static description, or null for a codec without one.
+    let descriptor = unsafe { avcodec_descriptor_get(par.codec_id).as_ref() };
+    let text = |d: &AVCodecDescriptor| d.props & AV_CODEC_PROP_TEXT_SUB != 0;
+    SubtitleInfo {
+        text: descriptor.is_some_and(text),
+    }
+}
+
 /// A layout's name; an unnamed one gets the usual layout of its channel count, as
 /// the `ffmpeg` command guesses it.
 fn layout_name(layout: &AVChannelLayout) -> String {
@@ -255,6 +265,12 @@ fn disposition(bits: i32) -> Disposition {
         commentary: has(AV_DISPOSITION_COMMENT as u32),
         hearing_impaired: has(AV_DISPOSITION_HEARING_IMPAIRED as u32),
         visual_impaired: has(AV_DISPOSITION_VISUAL_IMPAIRED as u32),
+        descriptions: has(AV_DISPOSITION_DESCRIPTIONS as u32),
+        captions: has(AV_DISPOSITION_CAPTIONS as u32),
+        lyrics: has(AV_DISPOSITION_LYRICS as u32),
+        karaoke: has(AV_DISPOSITION_KARAOKE as u32),
+        clean_effects: has(AV_DISPOSITION_CLEAN_EFFECTS as u32),
+        dependent: has(AV_DISPOSITION_DEPENDENT as u32),
         attached_picture: has(AV_DISPOSITION_ATTACHED_PIC as u32),
     }
 }

@@ -15,15 +15,29 @@ use crate::media::Tags;
 use crate::units::TimeBase;
 
 /// Containers that are opened, by libavformat's names. What is not here is either
-/// no film (text, images, subtitles) or opens further files (playlists).
+/// no film (text, subtitles) or opens further files (playlists, `image2`). Pictures are
+/// opened to be called by their name.
 const DEMUXERS: &str = "aac,ac3,aiff,asf,av1,avi,dv,eac3,flac,flv,gxf,h264,hevc,ivf,live_flv,\
-    m4v,matroska,mlv,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,wav,wtv";
+    m4v,matroska,mlv,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,wav,wtv,\
+    bmp_pipe,j2k_pipe,jpeg_pipe,jpegxl_pipe,png_pipe,tiff_pipe,webp_pipe";
 
 /// Bytes asked of the file at once: enough that a share is not asked for crumbs.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Damaged packets in a row after which a file is taken to have ended.
 const MOST_BAD_READS: u32 = 1000;
+
+/// By such a name libavformat takes a file for one of a series (`image2`), whatever
+/// is in it.
+fn is_named_like_a_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let extension = extension.to_string_lossy();
+    PICTURES.contains(&&*extension)
+}
+
+const PICTURES: [&str; 10] = [
+    "bmp", "j2k", "jp2", "jpeg", "jpg", "jxl", "png", "tif", "tiff", "webp",
+];
 
 /// A demuxer over one file. It opens nothing else.
 pub(crate) struct Demuxer {
@@ -54,6 +68,7 @@ impl Demuxer {
         ]);
         let hint = path
             .file_name()
+            .filter(|_| !is_named_like_a_picture(path))
             .map(|name| name.to_string_lossy().replace('\0', ""));
         let cancel = cancel.clone();
         let input = ffmpeg::format::input_from_stream_with_interrupt(

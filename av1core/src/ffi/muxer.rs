@@ -7,6 +7,7 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec;
 use ffmpeg_next::ffi::*;
 use ffmpeg_next::format::context::{Output, StreamIo};
+use ffmpeg_next::media::Type;
 use ffmpeg_next::packet::Mut;
 
 use super::io::{Ledger, Tracked};
@@ -50,6 +51,8 @@ pub(crate) enum NewStream<'a> {
     Copied {
         /// Their codec parameters.
         parameters: &'a codec::Parameters,
+        /// Shape of a pixel, which some containers keep outside of these.
+        sample_aspect_ratio: Option<Ratio>,
     },
     /// A picture that is attached to an MP4 file.
     Cover {
@@ -128,8 +131,23 @@ impl Muxer {
                     }
                     hdr::describe(stream, *mastering_display, *content_light)?;
                 }
-                NewStream::Copied { parameters } | NewStream::Cover { parameters } => {
+                NewStream::Cover { parameters } => {
                     check(avcodec_parameters_copy(par, parameters.as_ptr()))?;
+                    par.codec_tag = 0;
+                    stream.disposition = AV_DISPOSITION_ATTACHED_PIC;
+                }
+                NewStream::Copied {
+                    parameters,
+                    sample_aspect_ratio,
+                } => {
+                    check(avcodec_parameters_copy(par, parameters.as_ptr()))?;
+                    if let Some(shape) = sample_aspect_ratio {
+                        par.sample_aspect_ratio = AVRational {
+                            num: shape.num,
+                            den: shape.den,
+                        };
+                    }
+                    stream.sample_aspect_ratio = par.sample_aspect_ratio;
                     // The other container's code for the codec means nothing here.
                     par.codec_tag = 0;
                 }
@@ -140,10 +158,7 @@ impl Muxer {
                     set_extradata(par, content)?;
                 }
             }
-            stream.disposition = disposition_bits(disposition);
-            if matches!(new, NewStream::Cover { .. }) {
-                stream.disposition |= AV_DISPOSITION_ATTACHED_PIC;
-            }
+            stream.disposition |= disposition_bits(disposition);
             stream.metadata = dictionary::from_pairs(tags).disown();
             Ok(stream.index as usize)
         }
@@ -261,6 +276,39 @@ impl Muxer {
     }
 }
 
+/// Whether the muxer takes packets described by `parameters` as they are. It is asked
+/// by writing a header into memory: of its list of codecs (`avformat_query_codec`) it
+/// refuses some (RealAudio), and it takes others that are not on it, by the codes of
+/// AVI and WAV.
+pub(super) fn holds(parameters: &codec::Parameters) -> bool {
+    // Matroska has one id for plain text, which readers take for SRT (matroska.c), so
+    // that a `<` in it would become markup.
+    if matches!(
+        parameters.medium(),
+        Type::Data | Type::Attachment | Type::Unknown
+    ) || parameters.id() == codec::Id::TEXT
+    {
+        return false;
+    }
+    let new = NewStream::Copied {
+        parameters,
+        sample_aspect_ratio: None,
+    };
+    let take = || {
+        super::init();
+        let io = StreamIo::from_write_seek(io::Cursor::new(Vec::new()))?;
+        let mut muxer = Muxer {
+            output: ffmpeg::format::output_to_stream(io, None, Some("matroska"))?,
+            ledger: Ledger::default(),
+            container: Container::Matroska,
+            movie_timescale: 1000,
+        };
+        muxer.add(&new, &Tags::new(), Disposition::default())?;
+        muxer.write_header()
+    };
+    take().is_ok()
+}
+
 /// Sets the duration of a packet that an encoder left without one.
 pub(crate) fn default_duration(packet: &mut ffmpeg::Packet, ticks: i64) {
     if packet.duration() <= 0 {
@@ -302,6 +350,7 @@ fn disposition_bits(disposition: Disposition) -> i32 {
             AV_DISPOSITION_HEARING_IMPAIRED,
         ),
         (disposition.visual_impaired, AV_DISPOSITION_VISUAL_IMPAIRED),
+        (disposition.descriptions, AV_DISPOSITION_DESCRIPTIONS),
     ];
     flags
         .into_iter()

@@ -15,6 +15,7 @@ const LARGEST_SUBTITLE_BYTES: usize = 64 * 1024;
 pub(crate) struct TextConverter {
     decoder: codec::Context,
     encoder: codec::Context,
+    base: TimeBase,
 }
 
 impl TextConverter {
@@ -57,6 +58,7 @@ impl TextConverter {
         Ok(Self {
             decoder: from,
             encoder: to,
+            base: time_base,
         })
     }
 
@@ -65,14 +67,49 @@ impl TextConverter {
         &self.encoder
     }
 
-    /// The packet's text with the same times; `None` where it shows nothing
-    /// (mov_text fills gaps with empty packets).
+    /// The packet's text; `None` where nothing is to be shown yet (mov_text fills gaps
+    /// with empty packets, captions are written letter by letter).
     pub(crate) fn convert(&mut self, packet: &Packet) -> Result<Option<Packet>, ffmpeg::Error> {
+        let Some((text, span)) = self.decode(packet)? else {
+            return Ok(None);
+        };
+        let mut converted = Packet::copy(&text);
+        // The decoder rounds to milliseconds what it takes over from the packet.
+        let own = packet.pts().map(|pts| self.base.micros(pts));
+        let (start, duration) = match (packet.pts(), span) {
+            (Some(pts), Some((start_us, _))) if own == Some(start_us) && packet.duration() > 0 => {
+                (Some(pts), packet.duration())
+            }
+            (_, Some((start_us, length_us))) => {
+                let ticks = |us| TimeBase::MICROS.rescale(us, self.base);
+                (Some(ticks(start_us)), ticks(length_us))
+            }
+            (pts, None) => (pts, packet.duration()),
+        };
+        converted.set_pts(start);
+        converted.set_dts(start);
+        converted.set_duration(duration);
+        converted.set_flags(packet.flags());
+        Ok(Some(converted))
+    }
+
+    /// What the decoder still holds when the packets have ended.
+    pub(crate) fn finish(&mut self) -> Result<Option<Packet>, ffmpeg::Error> {
+        // SAFETY: the decoder is opened.
+        let capabilities = unsafe { (*(*self.decoder.as_ptr()).codec).capabilities };
+        if capabilities as u32 & AV_CODEC_CAP_DELAY == 0 {
+            return Ok(None);
+        }
+        self.convert(&Packet::empty())
+    }
+
+    /// Text and, where the decoder tells them, start and length in microseconds.
+    fn decode(&mut self, packet: &Packet) -> Result<Option<Decoded>, ffmpeg::Error> {
         let mut text = vec![0u8; LARGEST_SUBTITLE_BYTES];
         // SAFETY: both contexts are opened; `subtitle` is zeroed plain data that the
         // decoder fills and `avsubtitle_free` empties on every path; the encoder
         // writes at most `text.len()` bytes.
-        let size = unsafe {
+        let (size, span) = unsafe {
             let mut subtitle: AVSubtitle = std::mem::zeroed();
             let mut complete = 0;
             let decoded = check(avcodec_decode_subtitle2(
@@ -90,18 +127,23 @@ impl TextConverter {
                 )),
                 other => other.map(|_| 0),
             };
+            let span = span(&subtitle);
             avsubtitle_free(&raw mut subtitle);
-            encoded?
+            (encoded?, span)
         };
-        let text = &text[..usize::try_from(size).unwrap_or(0)];
-        if text.iter().all(u8::is_ascii_whitespace) {
-            return Ok(None);
-        }
-        let mut converted = Packet::copy(text);
-        converted.set_pts(packet.pts());
-        converted.set_dts(packet.pts());
-        converted.set_duration(packet.duration());
-        converted.set_flags(packet.flags());
-        Ok(Some(converted))
+        text.truncate(usize::try_from(size).unwrap_or(0));
+        let shows = !text.iter().all(u8::is_ascii_whitespace);
+        Ok(shows.then_some((text, span)))
     }
+}
+
+type Decoded = (Vec<u8>, Option<(i64, i64)>);
+
+fn span(subtitle: &AVSubtitle) -> Option<(i64, i64)> {
+    let (from, to) = (subtitle.start_display_time, subtitle.end_display_time);
+    let length = to
+        .checked_sub(from)
+        .filter(|ms| *ms > 0 && to != u32::MAX)?;
+    let start = (subtitle.pts != AV_NOPTS_VALUE).then_some(subtitle.pts)?;
+    Some((start + i64::from(from) * 1000, i64::from(length) * 1000))
 }

@@ -144,6 +144,13 @@ fn warnings(
     if reach.is_some_and(|r| r.damaged > 0) {
         warnings.push("the source has damaged packets, which were passed over".to_owned());
     }
+    match run.counters.lost_subtitles.load(Ordering::Relaxed) {
+        0 => {}
+        1 => warnings.push("one subtitle could not be converted, and is lost".to_owned()),
+        lost => warnings.push(format!(
+            "{lost} subtitles could not be converted, and are lost"
+        )),
+    }
     match reach.map_or(0, |reach| reach.clock_jumps) {
         0 => {}
         1 => warnings.push("the source's clock jumps once; carried through".to_owned()),

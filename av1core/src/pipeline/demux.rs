@@ -174,6 +174,11 @@ impl Forwarder<'_, '_> {
             clock.finish(&mut self.ready);
             self.forward_ready()?;
         }
+        for route in &mut self.routes {
+            if let Route::Text(muxer, track, converter) = route {
+                send_text(self.run, converter.finish(), (muxer, *track))?;
+            }
+        }
         Ok(self.reach)
     }
 
@@ -193,7 +198,7 @@ impl Forwarder<'_, '_> {
             // Another recording begins: what the decoder holds belongs before it.
             // Without a keyframe it may be the same one, whose clock was set anew.
             if placed.opens_clock && packet.is_key() && matches!(route, Route::Decode(_)) {
-                forward(route, Packet::empty())?;
+                forward(self.run, route, Packet::empty())?;
             }
             self.forward(packet)?;
         }
@@ -207,11 +212,31 @@ impl Forwarder<'_, '_> {
             let latest = &mut self.reach.end_us[index];
             *latest = Some(latest.map_or(end_us, |e: i64| e.max(end_us)));
         }
-        forward(&mut self.routes[index], packet)
+        forward(self.run, &mut self.routes[index], packet)
     }
 }
 
-fn forward(route: &mut Route, packet: Packet) -> Result<(), Halt> {
+/// A subtitle that does not convert shows nothing; the film goes on, and tells.
+fn send_text(
+    run: &Run<'_>,
+    converted: Result<Option<Packet>, ffmpeg_next::Error>,
+    (muxer, track): (&Sender<Muxed>, usize),
+) -> Result<(), Halt> {
+    match converted {
+        Ok(Some(srt)) => {
+            let bytes = srt.size();
+            muxer.send(Muxed::packet(track, srt), bytes)?;
+        }
+        Ok(None) => {}
+        Err(_) => {
+            let lost = &run.counters.lost_subtitles;
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+fn forward(run: &Run<'_>, route: &mut Route, packet: Packet) -> Result<(), Halt> {
     let bytes = packet.size();
     match route {
         Route::Decode(decoder) => {
@@ -223,11 +248,7 @@ fn forward(route: &mut Route, packet: Packet) -> Result<(), Halt> {
         }
         Route::Copy(muxer, track) => muxer.send(Muxed::packet(*track, packet), bytes)?,
         Route::Text(muxer, track, converter) => {
-            // A subtitle that does not decode shows nothing; the film goes on.
-            if let Ok(Some(text)) = converter.convert(&packet) {
-                let bytes = text.size();
-                muxer.send(Muxed::packet(*track, text), bytes)?;
-            }
+            send_text(run, converter.convert(&packet), (muxer, *track))?;
         }
         Route::Discard => {}
     }

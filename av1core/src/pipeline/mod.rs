@@ -135,6 +135,8 @@ struct Counters {
     late_interlacing: AtomicBool,
     /// The picture's size or shape is not the same throughout.
     shape_changes: AtomicBool,
+    /// Subtitles that could not be converted.
+    lost_subtitles: AtomicU64,
     /// Jumps of the source's clock so far.
     clock_jumps: AtomicU64,
 }

@@ -127,6 +127,9 @@ fn record(written: &mut Packets, packet: &Packet, track: &Track, shift_ms: i64) 
     }
 }
 
+/// Frames are decoded less than this before they are shown: 16 at 16 frames/s.
+const LONGEST_REORDER_MS: i64 = 1000;
+
 /// Source ticks to the file's, moved by the plan's shift.
 fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
     let shift = TimeBase::MILLIS.rescale(shift_ms, to);
@@ -140,17 +143,21 @@ fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
             .max(earliest)
     };
     let pts = packet.pts().map(place);
-    let dts = packet.dts().map(place).or(pts);
-    packet.set_pts(pts.or(dts));
+    let dts = packet.dts().map(place);
+    let pts = pts.or(dts);
+    packet.set_pts(pts);
     // A copied stream's dts can lie behind its pts only by damage.
-    packet.set_dts(dts.min(pts.or(dts)));
+    packet.set_dts(dts.map(|dts| pts.map_or(dts, |pts| dts.min(pts))));
     packet.set_duration(track.base.rescale(packet.duration(), to));
 }
 
 /// The muxer takes no dts that is smaller than the one before. Subtitles of real
 /// files come out of order; they are held back, as the `ffmpeg` command does.
+///
+/// Matroska does not know the first dts of a stream with B-frames: they lie before.
 fn hold_back(packet: &mut Packet, latest: &mut i64) -> i64 {
-    let dts = packet.dts().unwrap_or(0).max(*latest);
+    let unknown = || packet.pts().unwrap_or(0).saturating_sub(LONGEST_REORDER_MS);
+    let dts = packet.dts().unwrap_or_else(unknown).max(*latest);
     *latest = dts;
     packet.set_dts(Some(dts));
     packet.set_pts(packet.pts().max(Some(dts)));

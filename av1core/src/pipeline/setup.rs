@@ -220,6 +220,7 @@ impl<'a> Opener<'_, 'a> {
                 let parameters = self.parameters(stream)?;
                 let new = NewStream::Copied {
                     parameters: &parameters,
+                    sample_aspect_ratio: stream.video().and_then(|v| v.sample_aspect_ratio),
                 };
                 let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
                 let track = self.add_timed(stream.index, index, base, None);

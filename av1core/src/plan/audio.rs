@@ -31,6 +31,13 @@ pub(super) fn settings(
     if stream.codec == "opus" {
         return (Action::Copy, format!("{role}audio is Opus already: copied"));
     }
+    if !stream.decodable {
+        let reason = format!(
+            "{role}{}: there is no decoder for it here, copied as it is",
+            stream.codec
+        );
+        return (Action::Copy, reason);
+    }
     let layout = opus_layout(audio);
     let settings = AudioSettings {
         bitrate_kbps: options

@@ -20,12 +20,11 @@ pub(super) fn to_mp4(streams: &mut [StreamPlan], info: &MediaInfo) -> Result<(),
             continue;
         };
         let changed = match &planned.action {
-            Action::Copy | Action::ConvertSubtitle if stream.kind == StreamKind::Subtitle => {
-                Some(subtitle(stream)?)
-            }
-            Action::Copy if stream.codec != "opus" => {
-                return Err(does_not_fit(stream, format!("{} as it is", stream.codec)));
-            }
+            Action::Copy | Action::ConvertSubtitle => match &stream.kind {
+                StreamKind::Subtitle(_) => Some(subtitle(stream)?),
+                _ if stream.codec == "opus" => None,
+                _ => return Err(does_not_fit(stream, format!("{} as it is", stream.codec))),
+            },
             Action::Attach { .. } => Some(cover(stream)?),
             _ => None,
         };

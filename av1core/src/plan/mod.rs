@@ -8,19 +8,18 @@ mod audio;
 mod fit;
 mod options;
 mod other;
+mod reason;
 mod video;
-
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::audio::{AudioSettings, default_bitrate_kbps};
 pub use self::options::{Allow, BitDepth, Options};
+pub use self::reason::{RejectReason, SkipReason};
 pub use self::video::{VideoFilter, VideoSettings};
 
 use crate::container::Container;
-use crate::error::{Error, ErrorKind, Stage};
-use crate::media::{Disposition, MediaInfo, StreamKind};
+use crate::media::{Disposition, MediaInfo, StreamInfo, StreamKind};
 use crate::units::TimeBase;
 
 /// What is to be done with a file.
@@ -101,160 +100,6 @@ pub enum Action {
     Drop,
 }
 
-/// Why a file is left alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SkipReason {
-    /// The video is AV1.
-    #[error("the video is AV1 already")]
-    AlreadyAv1,
-    /// More chroma than AV1's main profile holds.
-    #[error("the video is {pixel_format}, which 4:2:0 would lose colour detail of")]
-    ChromaLoss {
-        /// Pixel format of the source.
-        pixel_format: String,
-    },
-    /// More than 10 bits a sample.
-    #[error("the video has {bits} bits a sample, and 10 are the most that can be kept")]
-    DepthLoss {
-        /// Bits per sample of the source.
-        bits: u8,
-    },
-    /// An alpha plane.
-    #[error("the video has a transparency (alpha) plane, which AV1 cannot hold")]
-    AlphaLoss,
-    /// Dolby Vision.
-    #[error("the video is Dolby Vision profile {profile}, whose dynamic metadata would be lost")]
-    DolbyVision {
-        /// Dolby Vision profile.
-        profile: u8,
-    },
-    /// HDR10+.
-    #[error("the video is HDR10+, whose dynamic metadata would be lost")]
-    Hdr10Plus,
-    /// Smaller than the encoder takes.
-    #[error("the picture is {width}x{height}, and the encoder takes nothing below 64x64")]
-    PictureTooSmall {
-        /// Picture width.
-        width: u32,
-        /// Picture height.
-        height: u32,
-    },
-    /// Width or height is odd.
-    #[error("the picture is {width}x{height}, and SVT-AV1 takes only even sizes")]
-    OddSize {
-        /// Picture width.
-        width: u32,
-        /// Picture height.
-        height: u32,
-    },
-    /// The display matrix is not made of quarter turns.
-    #[error("the picture is turned by an angle that is not a quarter turn")]
-    OddAngle,
-    /// More than one video.
-    #[error("the file has {count} video streams, and only one can be kept so far")]
-    SeveralVideos {
-        /// Number of video streams, cover art aside.
-        count: usize,
-    },
-    /// MP4 is asked for, and something of the source has no place in it.
-    #[error("MP4 cannot hold {what} (stream {index}); name the output .mkv")]
-    DoesNotFit {
-        /// Index of the stream.
-        index: usize,
-        /// What it is that does not fit.
-        what: String,
-    },
-}
-
-impl SkipReason {
-    /// The command line's flag that takes the file all the same, where there is one.
-    #[must_use]
-    pub fn allowed_by(&self) -> Option<&'static str> {
-        match self {
-            Self::AlreadyAv1 => Some("--allow-av1"),
-            Self::ChromaLoss { .. } => Some("--allow-chroma-loss"),
-            Self::DepthLoss { .. } => Some("--allow-depth-loss"),
-            Self::AlphaLoss => Some("--allow-alpha-loss"),
-            Self::DolbyVision { .. } | Self::Hdr10Plus => Some("--allow-dynamic-hdr-loss"),
-            Self::PictureTooSmall { .. }
-            | Self::OddSize { .. }
-            | Self::OddAngle
-            | Self::SeveralVideos { .. }
-            | Self::DoesNotFit { .. } => None,
-        }
-    }
-}
-
-/// Why a file cannot be encoded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RejectReason {
-    /// Nothing to see.
-    #[error("has no video stream")]
-    NoVideo,
-    /// Encrypted samples.
-    #[error("stream {index} is encrypted")]
-    Encrypted {
-        /// Index of the stream.
-        index: usize,
-    },
-    /// No decoder.
-    #[error("stream {index} has a codec that cannot be decoded here ({codec})")]
-    UnknownCodec {
-        /// Index of the stream.
-        index: usize,
-        /// Name of the codec by libavcodec.
-        codec: String,
-    },
-    /// Sound is declared, but none of it was found.
-    #[error("stream {index} is declared as sound, and no sound of it was found")]
-    NoSound {
-        /// Index of the stream.
-        index: usize,
-    },
-    /// The header promises video, but no frame decodes.
-    #[error("no frame of video stream {index} decodes: the file is damaged or cut short")]
-    NoFrame {
-        /// Index of the stream.
-        index: usize,
-    },
-}
-
-impl RejectReason {
-    /// The kind of the error that [`transcode`](crate::transcode) returns for it.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NoVideo => ErrorKind::NoVideo,
-            Self::Encrypted { .. } => ErrorKind::Encrypted,
-            Self::UnknownCodec { .. } => ErrorKind::UnknownCodec,
-            Self::NoSound { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
-        }
-    }
-
-    /// The stream concerned.
-    fn stream(&self) -> Option<usize> {
-        match self {
-            Self::NoVideo => None,
-            Self::Encrypted { index }
-            | Self::UnknownCodec { index, .. }
-            | Self::NoSound { index }
-            | Self::NoFrame { index } => Some(*index),
-        }
-    }
-
-    pub(crate) fn into_error(self, source: &Path) -> Error {
-        let error = Error::new(self.kind(), Stage::Plan, source, self.to_string());
-        match self.stream() {
-            Some(index) => error.at_stream(index),
-            None => error,
-        }
-    }
-}
-
 /// Decides what becomes of a file.
 ///
 /// ```
@@ -273,21 +118,18 @@ impl RejectReason {
 /// ```
 #[must_use]
 pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
-    let videos: Vec<_> = info
-        .streams
-        .iter()
-        .filter(|s| s.video().is_some())
-        .collect();
-    let [video] = videos.as_slice() else {
-        return match videos.len() {
-            0 => Verdict::Reject {
-                reason: RejectReason::NoVideo,
-            },
-            count => Verdict::Skip {
-                reason: SkipReason::SeveralVideos { count },
-            },
+    let Some(video) = info.main_video() else {
+        return Verdict::Reject {
+            reason: RejectReason::NoVideo,
         };
     };
+    // libavformat's name for each format of a single picture, such as `png_pipe`.
+    if info.container.ends_with("_pipe") {
+        let codec = video.codec.clone();
+        return Verdict::Skip {
+            reason: SkipReason::StillPicture { codec },
+        };
+    }
     if let Some(reason) = reject_reason(info, video.index) {
         return Verdict::Reject { reason };
     }
@@ -295,14 +137,20 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
         .streams
         .iter()
         .map(|stream| {
-            let (action, reason) = match &stream.kind {
+            let (action, mut reason) = match &stream.kind {
                 StreamKind::Video(_) if stream.disposition.attached_picture => other::cover(stream),
-                StreamKind::Video(facts) => video::settings(stream, facts, options)?,
+                StreamKind::Video(facts) if stream.index == video.index => {
+                    video::settings(stream, facts, options)?
+                }
+                StreamKind::Video(facts) => other::further_video(stream, facts),
                 StreamKind::Audio(facts) => audio::settings(stream, facts, options),
-                StreamKind::Subtitle => other::subtitle(stream),
+                StreamKind::Subtitle(facts) => other::subtitle(stream, *facts),
                 StreamKind::Attachment(facts) => other::attachment(stream, facts),
                 StreamKind::Data => other::data(stream),
             };
+            if action != Action::Drop {
+                reason.push_str(&lost_roles(stream));
+            }
             Ok(StreamPlan {
                 index: stream.index,
                 action,
@@ -327,14 +175,16 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
 }
 
 fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
-    let needed = |s: &&crate::media::StreamInfo| s.video().is_some() || s.audio().is_some();
+    let needed = |s: &&StreamInfo| s.video().is_some() || s.audio().is_some();
     for stream in info.streams.iter().filter(needed) {
         let index = stream.index;
         if stream.encrypted {
             return Some(RejectReason::Encrypted { index });
         }
-        // Opus is copied, so it needs no decoder.
-        if !stream.decodable && stream.codec != "opus" {
+        // The film itself; a further video that nobody can play may be dropped.
+        let is_film = index == video_index || stream.audio().is_some();
+        let is_copied = index != video_index && stream.matroska_holds;
+        if !stream.decodable && is_film && !is_copied {
             return Some(RejectReason::UnknownCodec {
                 index,
                 codec: stream.codec.clone(),
@@ -342,6 +192,7 @@ fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
         }
         if stream
             .audio()
+            .filter(|_| stream.decodable)
             .is_some_and(|audio| audio.channels == 0 || audio.sample_rate_hz == 0)
         {
             return Some(RejectReason::NoSound { index });
@@ -392,6 +243,32 @@ fn timestamp_shift_ms(info: &MediaInfo) -> i64 {
             .rescale(earliest_us, TimeBase::MILLIS)
             .saturating_neg()
     }
+}
+
+/// What a stream is said to be for that its track in the output does not say; seen by
+/// reading back what libavformat's muxer writes (5.1.9).
+fn lost_roles(stream: &StreamInfo) -> String {
+    let role = stream.disposition;
+    // Matroska says "original" by a flag that is 1 and "dub" by one that is 0.
+    let both = role.original && role.dub;
+    let is_subtitle = matches!(stream.kind, StreamKind::Subtitle(_));
+    let lost: Vec<_> = [
+        (both, "original and dub at once"),
+        (role.captions, "captions"),
+        (role.clean_effects, "clean effects"),
+        (role.dependent, "dependent"),
+        (role.descriptions && !is_subtitle, "descriptions"),
+        (role.karaoke, "karaoke"),
+        (role.lyrics, "lyrics"),
+    ]
+    .into_iter()
+    .filter_map(|(set, name)| set.then_some(name))
+    .collect();
+    if lost.is_empty() {
+        return String::new();
+    }
+    let lost = lost.join(", ");
+    format!("; its role ({lost}) is not carried, for want of a flag in Matroska")
 }
 
 /// The words for a stream's role, to put into a reason.

@@ -1,36 +1,41 @@
 //! What becomes of subtitles, attachments, cover art and data.
 
 use super::{Action, role};
-use crate::media::{AttachmentInfo, StreamInfo};
+use crate::media::{AttachmentInfo, Orientation, StreamInfo, SubtitleInfo, VideoInfo};
 
-/// Subtitle codecs that Matroska has an id for (its codec registry) and that
-/// libavformat's muxer writes.
-const MATROSKA_SUBTITLES: [&str; 8] = [
-    "ass",
-    "dvb_subtitle",
-    "dvd_subtitle",
-    "hdmv_pgs_subtitle",
-    "hdmv_text_subtitle",
-    "ssa",
-    "subrip",
-    "webvtt",
-];
+/// A video beside the film (another angle, a preview): kept as it is.
+pub(super) fn further_video(stream: &StreamInfo, video: &VideoInfo) -> (Action, String) {
+    let codec = &stream.codec;
+    if !stream.matroska_holds {
+        let reason = format!("further video ({codec}): Matroska cannot hold it");
+        return (Action::Drop, reason);
+    }
+    let mut reason = format!("further video ({codec}): copied as it is, only one is encoded");
+    if video.orientation != Orientation::default() {
+        reason.push_str("; its turn is not carried");
+    }
+    (Action::Copy, reason)
+}
 
-pub(super) fn subtitle(stream: &StreamInfo) -> (Action, String) {
-    let codec = stream.codec.as_str();
-    let role = role(stream.disposition);
-    if MATROSKA_SUBTITLES.contains(&codec) {
-        (Action::Copy, format!("{role}{codec} subtitles: kept"))
-    } else if codec == "mov_text" {
-        (
-            Action::ConvertSubtitle,
-            format!("{role}mov_text subtitles become SRT, which Matroska holds"),
-        )
-    } else {
+pub(super) fn subtitle(stream: &StreamInfo, subtitle: SubtitleInfo) -> (Action, String) {
+    let subtitles = format!("{}{} subtitles", role(stream.disposition), stream.codec);
+    if stream.matroska_holds {
+        (Action::Copy, format!("{subtitles}: kept"))
+    } else if !subtitle.text {
         (
             Action::Drop,
-            format!("{role}{codec} subtitles: Matroska cannot hold them"),
+            format!("{subtitles}: Matroska cannot hold them"),
         )
+    } else if stream.decodable {
+        (
+            Action::ConvertSubtitle,
+            format!("{subtitles} become SRT, which Matroska holds"),
+        )
+    } else {
+        let reason = format!(
+            "{subtitles}: Matroska cannot hold them, and there is no decoder to make SRT of them"
+        );
+        (Action::Drop, reason)
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::media::{
-    AttachmentInfo, AudioInfo, Chroma, Colour, FieldOrder, Hdr, Orientation, StreamInfo, VideoInfo,
+    AttachmentInfo, AudioInfo, Chroma, Colour, FieldOrder, Hdr, Orientation, SubtitleInfo,
+    VideoInfo,
 };
 use crate::units::{Crf, Preset, Ratio};
 use proptest::prelude::*;
@@ -31,6 +32,7 @@ fn stream(index: usize, codec: &str, kind: StreamKind) -> StreamInfo {
         codec: codec.to_owned(),
         profile: None,
         decodable: true,
+        matroska_holds: true,
         encrypted: false,
         time_base: TimeBase::new(1, 90_000),
         start_us: Some(0),
@@ -229,6 +231,7 @@ fn what_cannot_be_decoded_is_rejected_before_work_begins() {
     assert_eq!(rejected(&encrypted), RejectReason::Encrypted { index: 1 });
     let mut unknown = film(|_| {});
     unknown.streams[1].decodable = false;
+    unknown.streams[1].matroska_holds = false;
     assert!(matches!(
         rejected(&unknown),
         RejectReason::UnknownCodec { index: 1, .. }
@@ -253,6 +256,100 @@ fn opus_is_copied_and_layouts_without_an_order_are_kept_apart() {
         };
         assert_eq!(sound.layout, None);
     }
+}
+
+fn action(plan: &Plan, index: usize) -> &Action {
+    &plan.streams[index].action
+}
+
+fn subtitle(index: usize, codec: &str, (text, holds, decodable): (bool, bool, bool)) -> StreamInfo {
+    StreamInfo {
+        matroska_holds: holds,
+        decodable,
+        ..stream(index, codec, StreamKind::Subtitle(SubtitleInfo { text }))
+    }
+}
+
+#[test]
+fn the_default_video_is_the_film_and_the_others_are_copied() {
+    let mut info = film(|_| {});
+    for (index, codec) in [(2, "h264"), (3, "mjpeg"), (4, "cinepak")] {
+        info.streams
+            .push(stream(index, codec, StreamKind::Video(video())));
+    }
+    info.streams[4].matroska_holds = false;
+    info.streams[4].decodable = false;
+    let plan = transcode(&info, &Options::default());
+    assert!(matches!(action(&plan, 0), Action::EncodeVideo(_)));
+    assert_eq!([action(&plan, 2), action(&plan, 3)], [&Action::Copy; 2]);
+    assert_eq!(action(&plan, 4), &Action::Drop);
+
+    info.streams[3].disposition.default = true;
+    let plan = transcode(&info, &Options::default());
+    assert!(matches!(action(&plan, 3), Action::EncodeVideo(_)));
+    assert_eq!([action(&plan, 0), action(&plan, 2)], [&Action::Copy; 2]);
+    assert!(plan.streams[0].reason.contains("only one is encoded"));
+}
+
+#[test]
+fn a_picture_is_no_film() {
+    let mut info = file(vec![stream(0, "png", StreamKind::Video(video()))]);
+    "png_pipe".clone_into(&mut info.container);
+    let reason = skip(&info, &Options::default());
+    assert_eq!(reason.to_string(), "is a picture (png), not a film");
+}
+
+#[test]
+fn sound_without_a_decoder_is_copied_where_matroska_holds_it() {
+    let mut info = film(|_| {});
+    info.streams[1].decodable = false;
+    info.streams[1].kind = audio(0, "");
+    let plan = transcode(&info, &Options::default());
+    assert_eq!(action(&plan, 1), &Action::Copy);
+    assert!(plan.streams[1].reason.contains("no decoder"));
+}
+
+#[test]
+fn subtitles_are_kept_converted_or_dropped_by_what_can_be_done_with_them() {
+    let mut info = film(|_| {});
+    info.streams.extend([
+        subtitle(2, "subrip", (true, true, true)),
+        subtitle(3, "eia_608", (true, false, true)),
+        subtitle(4, "ttml", (true, false, false)),
+        subtitle(5, "xsub", (false, false, true)),
+        subtitle(6, "hdmv_pgs_subtitle", (false, true, false)),
+    ]);
+    let plan = transcode(&info, &Options::default());
+    let actions: Vec<_> = (2..7).map(|index| action(&plan, index)).collect();
+    assert_eq!(
+        actions,
+        [
+            &Action::Copy,
+            &Action::ConvertSubtitle,
+            &Action::Drop,
+            &Action::Drop,
+            &Action::Copy
+        ]
+    );
+    assert!(plan.streams[4].reason.contains("no decoder"));
+}
+
+#[test]
+fn a_role_without_a_flag_is_told() {
+    let mut info = film(|_| {});
+    info.streams[1].disposition.karaoke = true;
+    info.streams[1].disposition.dub = true;
+    let reason = &transcode(&info, &Options::default()).streams[1].reason;
+    assert!(
+        reason.contains("its role (karaoke) is not carried"),
+        "{reason}"
+    );
+    info.streams[1].disposition.original = true;
+    let reason = &transcode(&info, &Options::default()).streams[1].reason;
+    assert!(
+        reason.contains("original and dub at once, karaoke"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -311,7 +408,7 @@ fn any_kind() -> impl Strategy<Value = StreamKind> {
             }
         ),
         (any::<u32>(), "[a-z0-9.()]{0,8}").prop_map(|(channels, layout)| audio(channels, &layout)),
-        Just(StreamKind::Subtitle),
+        any::<bool>().prop_map(|text| StreamKind::Subtitle(SubtitleInfo { text })),
         Just(StreamKind::Data),
         prop::option::of(".*").prop_map(|file_name| {
             StreamKind::Attachment(AttachmentInfo {
@@ -330,24 +427,25 @@ fn any_file() -> impl Strategy<Value = MediaInfo> {
     let one = (
         codec,
         any_kind(),
-        any::<[bool; 3]>(),
+        any::<[bool; 5]>(),
         prop::option::of(any::<i64>()),
     );
     prop::collection::vec(one, 0..6).prop_map(|streams| {
         let numbered = streams.into_iter().enumerate();
-        let made =
-            numbered.map(
-                |(index, (codec, kind, [cover, known, locked], start))| StreamInfo {
-                    disposition: Disposition {
-                        attached_picture: cover,
-                        ..Disposition::default()
-                    },
-                    decodable: known,
-                    encrypted: locked,
-                    start_us: start,
-                    ..stream(index, codec, kind)
+        let made = numbered.map(
+            |(index, (codec, kind, [cover, known, locked, held, first], start))| StreamInfo {
+                disposition: Disposition {
+                    attached_picture: cover,
+                    default: first,
+                    ..Disposition::default()
                 },
-            );
+                decodable: known,
+                matroska_holds: held,
+                encrypted: locked,
+                start_us: start,
+                ..stream(index, codec, kind)
+            },
+        );
         file(made.collect())
     })
 }

@@ -35,7 +35,7 @@ impl Kind {
             StreamKind::Attachment(_) => Self::Attached,
             StreamKind::Video(_) => Self::Video,
             StreamKind::Audio(_) => Self::Audio,
-            StreamKind::Subtitle => Self::Subtitle,
+            StreamKind::Subtitle(_) => Self::Subtitle,
             _ => Self::Other,
         }
     }

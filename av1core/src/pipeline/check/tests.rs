@@ -14,6 +14,7 @@ fn info(container: &str, stream_duration_us: Option<i64>, duration_us: i64) -> M
             codec: "h264".to_owned(),
             profile: None,
             decodable: true,
+            matroska_holds: true,
             encrypted: false,
             time_base: TimeBase::MILLIS,
             start_us: Some(0),
