@@ -82,7 +82,8 @@ impl Pieces {
             .iter()
             .flat_map(|file| frame_times(file).millis())
             .collect();
-        let moved = expected.millis().iter().map(|ms| ms + self.shift_ms);
+        let expected_ms = expected.millis();
+        let moved = expected_ms.iter().map(|ms| ms + self.shift_ms);
         assert_eq!(in_files, moved.collect::<Vec<_>>(), "times in the files");
 
         let header = &self.reports[0].sequence_header;
