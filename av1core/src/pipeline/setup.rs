@@ -54,6 +54,10 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
         return Err(run.error(ErrorKind::NoVideo, Stage::Plan, "the plan has no video"));
     };
     let video_decoder = open_decoder(run, &demuxer, index, settings.decoder_threads)?;
+    // Opening the encoder cannot be cut short, and takes seconds on a busy machine.
+    if run.stop.check().is_err() {
+        return Err(Error::cancelled(Stage::Encode, run.job.source));
+    }
     let video_encoder =
         VideoEncoder::open(settings, run.video_base()).map_err(|e| video_encoder_error(run, e))?;
     let muxer = Muxer::new(file)
