@@ -68,29 +68,46 @@ const MEMORY_KIB: u64 = 4 << 20;
 /// encoder refuses what a damaged header asks for; the output was looked at and refused.
 const ENDS: [i32; 6] = [0, 3, 7, 8, 12, 13];
 
-/// One test: a source, and each kind of damage once.
+/// Kinds of damage in a test: few enough that it ends in time on a busy machine.
+const KINDS: usize = 3;
+
+/// One test: a source, and some kinds of damage once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     source: usize,
     round: u64,
+    first_kind: usize,
 }
 
 /// All batches.
-pub(crate) fn batches() -> impl Iterator<Item = Batch> {
-    (0..SOURCES.len()).flat_map(|source| (0..ROUNDS).map(move |round| Batch { source, round }))
+pub(crate) fn batches() -> Vec<Batch> {
+    let mut batches = Vec::new();
+    for source in 0..SOURCES.len() {
+        for round in 0..ROUNDS {
+            for first_kind in (0..DAMAGES.len()).step_by(KINDS) {
+                batches.push(Batch {
+                    source,
+                    round,
+                    first_kind,
+                });
+            }
+        }
+    }
+    batches
 }
 
 impl Batch {
     pub(crate) fn name(self) -> String {
         let (name, _) = SOURCES[self.source];
-        format!("{}::{}", name.replace('.', "-"), self.round)
+        let (kind, _) = DAMAGES[self.first_kind];
+        format!("{}::{kind}-{}", name.replace('.', "-"), self.round)
     }
 
     pub(crate) fn is_quick(self) -> bool {
         self.source < QUICK_SOURCES && self.round == 0
     }
 
-    /// Damages the source in every way and runs each result.
+    /// Damages the source and runs each result.
     pub(crate) fn run(self) {
         let folder = Scratch::new();
         let (name, codecs) = SOURCES[self.source];
@@ -102,7 +119,8 @@ impl Batch {
         let bytes = fs::read(&whole).expect("read");
         let mut ends = BTreeMap::new();
         let mut faults = Vec::new();
-        for (number, (kind, damage)) in DAMAGES.iter().enumerate() {
+        let kinds = DAMAGES.iter().enumerate();
+        for (number, (kind, damage)) in kinds.skip(self.first_kind).take(KINDS) {
             let seed = [self.source as u64, self.round, number as u64];
             let mut dice = Dice(seed.iter().fold(7, |a, b| a * 1000 + b));
             let mut damaged = bytes.clone();

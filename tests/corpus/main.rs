@@ -46,7 +46,7 @@ fn trials() -> Vec<Trial> {
             })
         })
         .collect();
-    trials.extend(hostile::batches().map(|batch| {
+    trials.extend(hostile::batches().into_iter().map(|batch| {
         let name = format!("hostile::{}", batch.name());
         trial(&name, batch.is_quick(), move || batch.run())
     }));
