@@ -41,7 +41,7 @@ use self::turn::Turn;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
-use crate::ffi::capabilities;
+use crate::ffi::{capabilities, used_preset};
 use crate::media::MediaInfo;
 use crate::output::{Destination, Staged};
 use crate::plan::{Action, Plan, VideoSettings};
@@ -324,7 +324,8 @@ pub(crate) fn run(
             spare_frames: SpareFrames::default(),
         }),
     };
-    let dropped = dropped_streams(&run);
+    let mut dropped = dropped_streams(&run);
+    dropped.extend(replaced_preset(&run));
     for warning in &dropped {
         observer(&Event::Warning(warning.clone()));
     }
@@ -420,4 +421,14 @@ fn dropped_streams(run: &Run<'_>) -> Vec<String> {
         .filter(|stream| run.segment.is_whole() && stream.action == Action::Drop)
         .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
         .collect()
+}
+
+/// The plan is pure and knows no encoder; a preset that this one must not use is told.
+fn replaced_preset(run: &Run<'_>) -> Option<String> {
+    let (_, settings) = run.video()?;
+    let (wanted, used) = (settings.preset.get(), used_preset(settings.preset));
+    (used != wanted).then(|| {
+        let name = encoder_name();
+        format!("{name} damages pictures at preset {wanted}; preset {used} takes its place")
+    })
 }

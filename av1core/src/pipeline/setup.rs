@@ -332,7 +332,7 @@ fn encoder_tag(settings: &VideoSettings) -> String {
         "av1core {} libsvtav1 ({}) preset={} crf={}",
         env!("CARGO_PKG_VERSION"),
         encoder_name(),
-        settings.preset.get(),
+        ffi::used_preset(settings.preset),
         settings.crf.get()
     )
 }
