@@ -12,7 +12,7 @@ use crate::support::cli;
 use crate::support::command::make;
 use crate::support::refuse::{DAMAGED, UNFIT, UNREADABLE, refused};
 use crate::support::scratch::assert_holds;
-use crate::support::{Scratch, clip, encode, fast, recipe, watched};
+use crate::support::{Scratch, clip, encode, fast, fast_preset, recipe, watched};
 
 #[test]
 fn a_missing_file() {
@@ -226,7 +226,7 @@ fn random_damage_neither_crashes_nor_hangs_nor_litters() {
                 let out = Scratch::new();
                 let output = out.file("out.mkv");
                 let run = cli::run(
-                    ["transcode", "--preset", "12", "-q"]
+                    ["transcode", "--preset", &fast_preset().to_string(), "-q"]
                         .map(Path::new)
                         .into_iter()
                         .chain([damaged.as_path(), &output]),

@@ -15,7 +15,7 @@ use crate::support::cli::{self, Run, Running, av1cli};
 use crate::support::probe::{frame_times, inventory};
 use crate::support::scratch::{assert_holds, fingerprint};
 use crate::support::watchdog::now;
-use crate::support::{Scratch, clip, recipe, watched};
+use crate::support::{Scratch, clip, fast_preset, recipe, watched};
 
 /// `av1cli transcode` at the quickest preset.
 fn transcode(source: &Path, output: &Path, flags: &[&str]) -> Run {
@@ -24,7 +24,7 @@ fn transcode(source: &Path, output: &Path, flags: &[&str]) -> Run {
 
 fn arguments(source: &Path, output: &Path, flags: &[&str]) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["transcode".into(), source.into(), output.into()];
-    arguments.extend(["--preset", "12"].map(OsString::from));
+    arguments.extend(["--preset".into(), fast_preset().to_string().into()]);
     arguments.extend(flags.iter().map(OsString::from));
     arguments
 }
@@ -271,7 +271,8 @@ fn strange_names_are_names_like_any_other() {
             let mut output = OsString::from("out ");
             output.push(name);
             // Relative names, as a person types them; `--` ends the flags.
-            let words = ["transcode", "--preset", "12", "--"].map(OsStr::new);
+            let preset = fast_preset().to_string();
+            let words = ["transcode", "--preset", &preset, "--"].map(OsStr::new);
             let run = av1cli()
                 .current_dir(inner.path())
                 .args(words)

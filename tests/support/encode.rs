@@ -7,14 +7,15 @@ use av1core::{CancelToken, Destination, Error, Event, Options, Outcome, Preset, 
 use super::probe::{Times, frame_times};
 use super::{Scratch, quality};
 
+/// The quickest preset that the encoder gets right.
+pub(crate) fn fast_preset() -> u8 {
+    av1core::capabilities().fastest_preset.min(12)
+}
+
 /// The quickest settings.
 pub(crate) fn fast() -> Options {
     let mut options = Options::default();
-    let preset = match av1core::capabilities().one_thread_above_preset_10 {
-        true => 10,
-        false => 12,
-    };
-    options.preset = Some(Preset::new(preset).expect("a preset"));
+    options.preset = Some(Preset::new(fast_preset()).expect("a preset"));
     options
 }
 

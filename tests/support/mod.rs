@@ -17,7 +17,7 @@ pub(crate) mod watchdog;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::encode::{encode, fast};
+pub(crate) use self::encode::{encode, fast, fast_preset};
 pub(crate) use self::scratch::Scratch;
 pub(crate) use self::watchdog::watched;
 

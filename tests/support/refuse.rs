@@ -7,7 +7,7 @@ use av1core::{Destination, ErrorKind};
 
 use super::encode::failure;
 use super::scratch::assert_holds;
-use super::{Scratch, cli, fast};
+use super::{Scratch, cli, fast, fast_preset};
 
 /// The library's kind and the programme's exit code.
 pub(crate) type Expected = (ErrorKind, i32);
@@ -43,7 +43,7 @@ pub(crate) fn refused_by_programme(
     (name, code): (&str, i32),
 ) {
     let mut arguments = vec!["transcode".into(), source.into(), output.into()];
-    arguments.extend(["--preset", "12"].map(PathBuf::from));
+    arguments.extend(["--preset".into(), fast_preset().to_string().into()]);
     arguments.extend(flags.iter().map(PathBuf::from));
     let run = cli::run(&arguments);
     run.assert_code(code);

@@ -83,12 +83,11 @@ fn notes(capabilities: &Capabilities) -> Vec<String> {
              may deadlock: encodes in one process take turns."
         ));
     }
-    if capabilities.has_libsvtav1 && capabilities.one_thread_above_preset_10 {
-        notes.push(
-            "SVT-AV1 2.3 damages pictures at presets above 10 when it works on several threads: \
-             these presets get one thread."
-                .to_owned(),
-        );
+    if capabilities.has_libsvtav1 && capabilities.fastest_preset < 13 {
+        notes.push(format!(
+            "This SVT-AV1 damages pictures at presets above {0}: preset {0} takes their place.",
+            capabilities.fastest_preset
+        ));
     }
     if !capabilities.has_bwdif {
         notes.push(
@@ -185,7 +184,8 @@ mod tests {
         assert!(notes(&capabilities)[0].contains("cannot be found out"));
         capabilities.one_encoder_a_process = false;
         assert!(!notes(&capabilities).iter().any(|note| note.contains("4.1")));
-        capabilities.one_thread_above_preset_10 = true;
-        assert!(notes(&capabilities).iter().any(|note| note.contains("2.3")));
+        capabilities.fastest_preset = 10;
+        let notes = notes(&capabilities);
+        assert!(notes.iter().any(|note| note.contains("presets above 10")));
     }
 }

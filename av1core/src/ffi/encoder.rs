@@ -8,7 +8,7 @@ use ffmpeg_next::frame::{Audio, Video};
 use ffmpeg_next::{Frame, Packet, codec, encoder};
 
 use super::audio::{Layout, OPUS_RATE_HZ};
-use super::capabilities::svt_av1_release;
+use super::capabilities::{svt_av1_release, used_preset};
 use super::parallel::lp;
 use super::{dictionary, priority};
 use crate::media::{Colour, ContentLight, MasteringDisplay};
@@ -83,16 +83,15 @@ impl VideoEncoder {
             }
             raw.gop_size = i32::try_from(settings.keyframe_interval_frames).unwrap_or(i32::MAX);
             raw.flags |= AV_CODEC_FLAG_GLOBAL_HEADER as i32;
-            // Whole keyframes. Without it the wrapper asks SVT-AV1 for open GOPs
-            // (libsvtav1.c, `intra_refresh_type`, FFmpeg 7.1), whose pictures
-            // after a seek or a seam lean on what is not there.
+            // Without it the wrapper asks SVT-AV1 for open GOPs (libsvtav1.c,
+            // `intra_refresh_type`, FFmpeg 7.1 and 9.0).
             raw.flags |= AV_CODEC_FLAG_CLOSED_GOP as i32;
             // A parameter that SVT-AV1 does not know is then an error, not a log
             // line (libsvtav1.c, `config_enc_params`, FFmpeg 5.1 and later).
             raw.err_recognition |= AV_EF_EXPLODE;
         }
         let mut options = colour_options(&settings.colour);
-        options.push(("preset", settings.preset.get().to_string()));
+        options.push(("preset", used_preset(settings.preset).to_string()));
         options.push(("crf", settings.crf.get().to_string()));
         options.push(("svtav1-params", svtav1_params(settings)));
         let options = dictionary::from_pairs(options);
@@ -182,12 +181,8 @@ fn svtav1_params(settings: &VideoSettings) -> String {
     if settings.film_grain > 0 {
         params.push(format!("film-grain={}", settings.film_grain));
     }
-    if let Some(lp) = lp(
-        settings.encoder_threads,
-        settings.preset.get(),
-        svt_av1_release(),
-    ) {
-        params.push(format!("lp={lp}"));
+    if let Some(processors) = settings.encoder_threads {
+        params.push(format!("lp={}", lp(processors, svt_av1_release())));
     }
     if let Some(display) = &settings.mastering_display {
         params.push(mastering_param(display));

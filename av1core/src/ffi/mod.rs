@@ -23,6 +23,7 @@ mod subtitle;
 use std::sync::Once;
 
 pub(crate) use self::audio::{OPUS_RATE_HZ, Resampler};
+pub(crate) use self::capabilities::used_preset;
 pub use self::capabilities::{Capabilities, capabilities, quiet_encoder_log};
 pub(crate) use self::decoder::{Decoder, Received, open_decoder};
 pub(crate) use self::describe::{chapters, stream_info};

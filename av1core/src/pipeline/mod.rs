@@ -18,6 +18,7 @@ pub(crate) mod demux;
 mod encode;
 mod filter;
 mod mux;
+mod notices;
 mod progress;
 mod queue;
 mod setup;
@@ -270,16 +271,16 @@ pub(crate) fn run(
         return Err(Error::cancelled(Stage::Encode, job.source));
     };
     let run = new_run(job, segment, output, stop);
-    let dropped = dropped_streams(&run);
-    for warning in &dropped {
-        observer(&Event::Warning(warning.clone()));
+    let notices = notices::before(&run);
+    for notice in &notices {
+        observer(&Event::Warning(notice.clone()));
     }
     let setup = setup::open(&run, Some(file))?;
     let mut finished = go(&run, setup, Some(turn), observer)?;
     for warning in &finished.warnings {
         observer(&Event::Warning(warning.clone()));
     }
-    finished.warnings.splice(0..0, dropped);
+    finished.warnings.splice(0..0, notices);
     Ok(finished)
 }
 
@@ -404,26 +405,4 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// What the plan leaves out, told before hours are spent.
-fn dropped_streams(run: &Run<'_>) -> Vec<String> {
-    if !run.segment.is_whole() {
-        return Vec::new();
-    }
-    let streams = run.job.plan.streams.iter();
-    let dropped = streams.filter(|stream| stream.action == Action::Drop);
-    let mut warnings: Vec<_> = dropped
-        .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
-        .collect();
-    let container = run.container();
-    let tags = kept_tags(&run.job.info.tags).into_keys();
-    let lost: Vec<_> = tags.filter(|tag| !container.holds_tag(tag)).collect();
-    if !lost.is_empty() {
-        let (name, lost) = (container.name(), lost.join(", "));
-        warnings.push(format!(
-            "tags that {name} has no place for are dropped: {lost}"
-        ));
-    }
-    warnings
 }

@@ -1,6 +1,7 @@
 //! Tags of the output: the source's, but for those that are no longer true.
 
 use super::encoder_name;
+use crate::ffi::used_preset;
 use crate::media::Tags;
 use crate::plan::VideoSettings;
 
@@ -10,7 +11,7 @@ pub(super) fn encoder_tag(settings: &VideoSettings) -> String {
         "av1core {} libsvtav1 ({}) preset={} crf={}",
         env!("CARGO_PKG_VERSION"),
         encoder_name(),
-        settings.preset.get(),
+        used_preset(settings.preset),
         settings.crf.get()
     )
 }
