@@ -20,11 +20,15 @@ mod suite {
     mod cli;
     mod clock_jumps;
     mod colour;
+    mod exact;
     mod golden;
     mod kept;
     mod missing_encoder;
+    mod mp4;
     mod pictures;
+    mod priority;
     mod progress;
+    mod sabotage;
     mod segments;
     mod sound;
     mod streams;

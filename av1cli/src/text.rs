@@ -65,6 +65,12 @@ pub(crate) fn timestamp(micros: i64) -> String {
     )
 }
 
+/// `1 frame`, `12 frames`.
+pub(crate) fn count(number: u64, of: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {of}{plural}")
+}
+
 /// How one size compares with another: `73 % smaller`. Rounded towards "the same",
 /// so that no saving is told larger than it is.
 pub(crate) fn saving(before: u64, after: u64) -> String {

@@ -19,3 +19,31 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// Says when something is to be told again.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    clock: Stopwatch,
+    every: Duration,
+    last: Option<Duration>,
+}
+
+impl Pace {
+    pub(crate) fn new(every: Duration) -> Self {
+        Self {
+            clock: Stopwatch::start(),
+            every,
+            last: None,
+        }
+    }
+
+    /// Whether so much time has passed since this last said yes.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let now = self.clock.elapsed();
+        let due = self.last.is_none_or(|last| now - last >= self.every);
+        if due {
+            self.last = Some(now);
+        }
+        due
+    }
+}

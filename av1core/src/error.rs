@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::verify::Difference;
+
 /// Any failure of this crate. Its `Display` is one line that names the file, the
 /// cause and, where there is one, the remedy; the wording is not part of the API,
 /// [`Error::kind`] is.
@@ -18,6 +20,7 @@ struct Inner {
     stream_is_named: bool,
     library: Option<ffmpeg_next::Error>,
     io: Option<io::Error>,
+    differences: Vec<Difference>,
     more_channels: Option<MoreChannels>,
 }
 
@@ -97,6 +100,8 @@ pub enum Stage {
     Encode,
     /// Writing packets.
     Mux,
+    /// Reading the output back.
+    Verify,
     /// Putting the finished file in its place.
     Publish,
     /// Joining segments.
@@ -122,6 +127,7 @@ impl Error {
             stream_is_named: false,
             library: None,
             io: None,
+            differences: Vec::new(),
             more_channels: None,
         }))
     }
@@ -159,6 +165,22 @@ impl Error {
 
     pub(crate) fn cancelled(stage: Stage, path: &Path) -> Self {
         Self::new(ErrorKind::Cancelled, stage, path, "cancelled")
+    }
+
+    /// An output of `source` that is not what it should be.
+    pub(crate) fn mismatch(source: &Path, differences: Vec<Difference>) -> Self {
+        let more = match differences.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let first = differences.first().map(ToString::to_string);
+        let message = format!(
+            "the output was read back and is not right, so it was removed: {}{more}",
+            first.unwrap_or_default()
+        );
+        let mut error = Self::new(ErrorKind::Mismatch, Stage::Verify, source, message);
+        error.0.differences = differences;
+        error
     }
 
     /// A failed write, told apart by what the caller can do about it.
@@ -203,6 +225,13 @@ impl Error {
     #[must_use]
     pub fn stream(&self) -> Option<usize> {
         self.0.stream
+    }
+
+    /// Everything in which an output is not what it should be; empty for any other
+    /// kind than [`ErrorKind::Mismatch`].
+    #[must_use]
+    pub fn differences(&self) -> &[Difference] {
+        &self.0.differences
     }
 
     /// Whether the same call may succeed later without a change to the source

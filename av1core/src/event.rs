@@ -17,6 +17,8 @@ pub enum Event {
     WaitingForEncoder,
     /// How far the run is. At least one comes at the end, with exact numbers.
     Progress(Progress),
+    /// The encode is complete and is being read back.
+    Verifying(Verifying),
     /// Something the viewer of the result might notice; the run goes on.
     Warning(String),
 }
@@ -46,6 +48,16 @@ pub struct Progress {
     pub projected_bytes: Option<u64>,
     /// Time left in microseconds at the present speed.
     pub eta_us: Option<u64>,
+}
+
+/// How far the verification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Verifying {
+    /// Video frames read back and decoded.
+    pub frames_done: u64,
+    /// Video frames that there should be.
+    pub frames_total: u64,
 }
 
 /// How many frames there are in all.

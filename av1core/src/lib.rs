@@ -1,7 +1,7 @@
 //! Shrinks one media file to AV1 + Opus, inside the process, over FFmpeg's libraries.
 //!
 //! ```text
-//! source -> probe -> plan -> pipeline (demux, decode, filter, encode, mux) -> output
+//! source -> probe -> plan -> encode (demux, decode, filter, encode, mux) -> verify -> output
 //! ```
 //!
 //! [`transcode`] does it all:
@@ -56,6 +56,8 @@
 
 mod cancel;
 mod clock;
+mod container;
+mod encoded;
 mod error;
 mod event;
 mod ffi;
@@ -66,12 +68,16 @@ mod plan;
 mod probe;
 pub mod segment;
 mod units;
+mod verify;
+mod witness;
 
 use std::path::Path;
 
 pub use self::cancel::CancelToken;
+pub use self::container::Container;
+pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, Result, Stage};
-pub use self::event::{Event, FramesTotal, Progress};
+pub use self::event::{Event, FramesTotal, Progress, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
 pub use self::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
@@ -79,13 +85,13 @@ pub use self::media::{
     VideoInfo,
 };
 pub use self::output::Destination;
-pub use self::pipeline::Report;
 pub use self::plan::{
     Action, Allow, AudioSettings, BitDepth, Options, Plan, RejectReason, SkipReason, StreamPlan,
     Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
 pub use self::probe::probe;
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
+pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 
 /// How a call of [`transcode`] ended well.
 #[derive(Clone, Debug)]
@@ -97,7 +103,7 @@ pub enum Outcome {
     Skipped(SkipReason),
 }
 
-/// Encodes `source` to `output` and returns when the output is in its place.
+/// Encodes `source` to `output`, verifies it, and returns when it is in its place.
 ///
 /// Blocks for as long as the encode takes; `observer` is called on this thread.
 ///
@@ -115,22 +121,23 @@ pub fn transcode(
     let source = source.as_ref();
     output.check(source)?;
     let mut info = probe::probe_cancellable(source, cancel)?;
+    let options = Options {
+        container: output.container().unwrap_or_default(),
+        ..options.clone()
+    };
     for plans_left in (0..MOST_PLANS).rev() {
-        let plan = match plan(&info, options) {
+        let plan = match plan(&info, &options) {
             Verdict::Transcode(plan) => plan,
             Verdict::Skip { reason } => return Ok(Outcome::Skipped(reason)),
             Verdict::Reject { reason } => return Err(reason.into_error(source)),
         };
         observer(&Event::Planned(Box::new(plan.clone())));
-        let job = pipeline::Job {
-            source,
-            info: &info,
-            plan: &plan,
-            cancel,
-        };
-        match pipeline::transcode(&job, output, &mut observer) {
+        match encode(source, &info, &plan, output, cancel, &mut observer) {
             Err(error) if plans_left > 0 && learn(&mut info, &error) => {}
-            done => return done.map(Outcome::Done),
+            encoded => {
+                let verified = verify(encoded?, &info, cancel, &mut observer)?;
+                return verified.publish().map(Outcome::Done);
+            }
         }
     }
     let message = "what it holds changes again and again";

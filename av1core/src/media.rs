@@ -89,7 +89,7 @@ impl StreamInfo {
         self.tag("title")
     }
 
-    fn tag(&self, key: &str) -> Option<&str> {
+    pub(crate) fn tag(&self, key: &str) -> Option<&str> {
         self.tags
             .iter()
             .find(|(k, _)| k.eq_ignore_ascii_case(key))
@@ -250,6 +250,21 @@ pub struct MasteringDisplay {
     pub min_luminance: f64,
     /// Largest luminance in cd/m².
     pub max_luminance: f64,
+}
+
+impl MasteringDisplay {
+    /// Whether two descriptions differ by no more than the rounding of their carriers
+    /// (H.265 counts in 0.00002 and 0.0001 cd/m², AV1 in 2^-16 and 2^-14).
+    pub(crate) fn is_near(&self, other: &Self) -> bool {
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-4;
+        let point = |a: (f64, f64), b: (f64, f64)| near(a.0, b.0) && near(a.1, b.1);
+        point(self.red, other.red)
+            && point(self.green, other.green)
+            && point(self.blue, other.blue)
+            && point(self.white, other.white)
+            && near(self.min_luminance, other.min_luminance)
+            && (self.max_luminance - other.max_luminance).abs() <= 0.01
+    }
 }
 
 /// CTA-861.3 content light level, in cd/m².

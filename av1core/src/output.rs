@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// Where the output goes.
@@ -35,6 +36,13 @@ impl Destination {
         self
     }
 
+    /// The container that the path's extension asks for; `None` for one that is not
+    /// written here.
+    #[must_use]
+    pub fn container(&self) -> Option<Container> {
+        Container::of_name(&self.path)
+    }
+
     /// The path.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -44,10 +52,13 @@ impl Destination {
     /// Everything that can be known to be wrong before any work is done.
     pub(crate) fn check(&self, source: &Path) -> Result<()> {
         let fail = |kind, message: &str| Err(Error::new(kind, Stage::Publish, &self.path, message));
-        if let Some(extension) = other_container(&self.path) {
+        if self.container().is_none() {
+            let extension = self.path.extension().unwrap_or_default().to_string_lossy();
             return fail(
                 ErrorKind::OutputFormat,
-                &format!("only Matroska is written; name the output .mkv, not .{extension}"),
+                &format!(
+                    "only Matroska and MP4 are written; name the output .mkv or .mp4, not .{extension}"
+                ),
             );
         }
         match fs::metadata(&self.path) {
@@ -95,16 +106,6 @@ impl Destination {
     }
 }
 
-/// The extension, where it belongs to a container that is not written here.
-fn other_container(path: &Path) -> Option<String> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    let other = [
-        "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts",
-        "vob", "webm", "wmv",
-    ];
-    other.contains(&extension.as_str()).then_some(extension)
-}
-
 /// A file under a dot name beside its destination; removed unless published.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -136,6 +137,11 @@ impl Staged {
         }
         let error = io::Error::from(io::ErrorKind::AlreadyExists);
         Err(Error::output_io(Stage::Publish, &destination.path, error))
+    }
+
+    /// The file under its dot name.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes the content durable and gives the file its name, in one step that

@@ -103,7 +103,7 @@ pub(crate) fn open(path: &Path, stage: Stage, cancel: &CancelToken) -> Result<De
     })
 }
 
-fn unreadable(path: &Path, error: io::Error) -> Error {
+pub(crate) fn unreadable(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Unreadable, Stage::Probe, path, "cannot be read").with_io(error)
 }
 

@@ -328,7 +328,7 @@ pub fn encode(
     staged.publish(&file, output)?;
     Ok(SegmentReport {
         segment: *segment,
-        times: encoded.times,
+        times: encoded.witness.pictures.ticks,
         sequence_header: encoded.sequence_header,
         head: encoded.head,
         next: encoded.next,

@@ -121,7 +121,7 @@ fn an_output_that_is_a_folder() {
 fn an_output_in_a_container_that_is_not_written() {
     watched(|| {
         let folder = Scratch::new();
-        let output = folder.file("out.mp4");
+        let output = folder.file("out.avi");
         let source = clip("bbb-aac-5.1.mp4");
         let expected = (ErrorKind::OutputFormat, OUTPUT_REFUSED);
         refused_into(&source, &output, &output, expected);

@@ -40,13 +40,16 @@ fn tags_of(stream: &Value) -> Vec<String> {
 
 fn tagged(folder: &Scratch, colour: [&str; 4], codec: &str) -> PathBuf {
     let [range, primaries, transfer, matrix] = colour;
+    // Said twice: the command of FFmpeg 5.1 tells the encoder what its options say,
+    // that of 7 what the frames say.
     recipe::film(
         folder,
         "tagged.mkv",
         (25, 0.4),
         &format!(
-            "{codec} -color_range {range} -color_primaries {primaries} -color_trc {transfer} \
-             -colorspace {matrix}"
+            "-vf setparams=range={range}:color_primaries={primaries}:color_trc={transfer}:\
+             colorspace={matrix} {codec} -color_range {range} -color_primaries {primaries} \
+             -color_trc {transfer} -colorspace {matrix}"
         ),
     )
 }
@@ -86,7 +89,12 @@ fn what_is_untagged_stays_untagged() {
 fn the_place_of_the_chroma_samples_is_kept() {
     watched(|| {
         let folder = Scratch::new();
-        let codec = format!("{} -chroma_sample_location topleft", recipe::H264);
+        // 2 is "top left" (H.264, table E-1); the command's own option is for
+        // FFmpeg 5.1, whose muxer asks the encoder's context.
+        let codec = format!(
+            "{} -chroma_sample_location topleft -x264-params chromaloc=2",
+            recipe::H264
+        );
         let source = recipe::film(&folder, "film.mkv", (25, 0.2), &codec);
         let before = streams(&inventory(&source), "video")[0]["chroma_location"].clone();
         assert_eq!(before, "topleft");
@@ -173,6 +181,10 @@ fn hdr10_comes_out_as_hdr10() {
         let info = av1core::probe(&encoded.output).expect("the output");
         let hdr = &info.streams[0].video().expect("a video").hdr;
         assert!(hdr.mastering_display.is_some() && hdr.content_light.is_some());
+        // The container's own, before a frame is decoded.
+        let stream = &streams(&inventory(&encoded.output), "video")[0];
+        assert_near(&mastering(stream).expect("a mastering display"), &DISPLAY);
+        assert_eq!(light(stream), Some((1000, 400)));
         // The bitstream's own, with the container gone.
         let bare = bitstream(&folder, &encoded.output);
         let frames = ask(&bare, "-show_frames -read_intervals %+#1");

@@ -7,27 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::support::command::make;
 use crate::support::encode::Encode;
 use crate::support::probe::{frame_times, inventory, streams, tag};
-use crate::support::sound::{OPUS_FRAME_S, RATE_HZ, channel, heard, onsets, pitch, span};
+use crate::support::sound::{
+    OPUS_FRAME_S, RATE_HZ, assert_in_sync, channel, heard, onsets, pitch, span,
+};
 use crate::support::{Scratch, clip, encode, fast, recipe, watched};
-
-/// Track `track` of the output sounds when the source's does, moved by the shift.
-fn assert_in_sync(source: &Path, encoded: &Encode, track: usize) {
-    let shift_s = encoded.report.plan.timestamp_shift_ms as f64 / 1000.0;
-    let (before, after) = (span(source, track), span(&encoded.output, track));
-    assert!(
-        (before.start_s + shift_s - after.start_s).abs() <= OPUS_FRAME_S,
-        "track {track} starts at {before:?} in the source and at {after:?}, moved by {shift_s}"
-    );
-    assert!(
-        (before.end_s + shift_s - after.end_s).abs() <= OPUS_FRAME_S,
-        "track {track} ends at {before:?} in the source and at {after:?}, moved by {shift_s}"
-    );
-    // The output has no holes: what is missing in between is silence.
-    assert!(
-        (after.end_s - after.start_s - after.sounding_s).abs() <= OPUS_FRAME_S,
-        "{after:?}"
-    );
-}
 
 /// Every audio track of a file is in sync.
 fn in_sync(source: &Path) -> Encode {

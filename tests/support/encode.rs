@@ -69,7 +69,11 @@ impl Encode {
 
     /// The output has every frame of the source at its time, and no other.
     pub(crate) fn assert_same_times(&self, source: &Path) -> Times {
-        let expected = frame_times(source);
+        self.assert_times(frame_times(source))
+    }
+
+    /// The output has every frame at its expected time in the source, and no other.
+    pub(crate) fn assert_times(&self, expected: Times) -> Times {
         let shift = self.report.plan.timestamp_shift_ms;
         let moved: Vec<_> = expected.millis().iter().map(|ms| ms + shift).collect();
         let times = frame_times(&self.output).millis();

@@ -49,10 +49,13 @@ impl Times {
 
 /// Presentation times of the frames of the first video.
 pub(crate) fn frame_times(path: &Path) -> Times {
-    let asked = ask(
-        path,
-        "-select_streams V:0 -show_entries frame=best_effort_timestamp:stream=time_base",
-    );
+    frame_times_with(path, "")
+}
+
+/// As [`frame_times`]; `-v quiet` where the decoder may complain about the file.
+pub(crate) fn frame_times_with(path: &Path, options: &str) -> Times {
+    let frames = "-select_streams V:0 -show_entries frame=best_effort_timestamp:stream=time_base";
+    let asked = ask(path, &format!("{options} {frames}"));
     let base = asked["streams"][0]["time_base"]
         .as_str()
         .expect("a time base");

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::command::{ffmpeg, run, words};
+use super::encode::Encode;
 use super::probe::ask;
 
 /// One Opus frame and the rounding of Matroska's milliseconds, in seconds.
@@ -33,17 +34,38 @@ pub(crate) fn span(path: &Path, track: usize) -> Span {
     );
     let rate: f64 = number(&asked["streams"][0]["sample_rate"]);
     let frames = asked["frames"].as_array().expect("frames");
-    let time = |frame: &Value| number(&frame["best_effort_timestamp_time"]);
     let seconds = |frame: &Value| frame["nb_samples"].as_f64().expect("samples") / rate;
-    let (first, last) = (
-        frames.first().expect("sound"),
-        frames.last().expect("sound"),
-    );
+    let mut end_s = None;
+    for frame in frames {
+        // The last frame of an ASF file has no time of its own: it follows.
+        let time = &frame["best_effort_timestamp_time"];
+        let start_s = end_s.filter(|_| time.is_null());
+        end_s = Some(start_s.unwrap_or_else(|| number(time)) + seconds(frame));
+    }
     Span {
-        start_s: time(first),
-        end_s: time(last) + seconds(last),
+        start_s: number(&frames.first().expect("sound")["best_effort_timestamp_time"]),
+        end_s: end_s.expect("sound"),
         sounding_s: frames.iter().map(seconds).sum(),
     }
+}
+
+/// Track `track` of the output sounds when the source's does, moved by the shift.
+pub(crate) fn assert_in_sync(source: &Path, encoded: &Encode, track: usize) {
+    let shift_s = encoded.report.plan.timestamp_shift_ms as f64 / 1000.0;
+    let (before, after) = (span(source, track), span(&encoded.output, track));
+    assert!(
+        (before.start_s + shift_s - after.start_s).abs() <= OPUS_FRAME_S,
+        "track {track} starts at {before:?} in the source and at {after:?}, moved by {shift_s}"
+    );
+    assert!(
+        (before.end_s + shift_s - after.end_s).abs() <= OPUS_FRAME_S,
+        "track {track} ends at {before:?} in the source and at {after:?}, moved by {shift_s}"
+    );
+    // The output has no holes: what is missing in between is silence.
+    assert!(
+        (after.end_s - after.start_s - after.sounding_s).abs() <= OPUS_FRAME_S,
+        "{after:?}"
+    );
 }
 
 fn number(value: &Value) -> f64 {
@@ -58,6 +80,18 @@ pub(crate) fn heard(path: &Path, track: usize) -> Vec<f32> {
         path,
         &format!(
             "-map 0:a:{track} -af aresample={RATE_HZ}:async=1:min_hard_comp=0.005:first_pts=0 -ac 1"
+        ),
+    )
+}
+
+/// As [`heard`], from the container's own zero: the command counts from a file's
+/// first timestamp otherwise, and that of Opus lies before zero.
+pub(crate) fn heard_as_stamped(path: &Path, track: usize) -> Vec<f32> {
+    decode(
+        path,
+        &format!(
+            "-copyts -map 0:a:{track} \
+             -af aresample={RATE_HZ}:async=1:min_hard_comp=0.005:first_pts=0 -ac 1"
         ),
     )
 }

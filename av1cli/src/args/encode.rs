@@ -61,7 +61,7 @@ pub(crate) struct VideoArgs {
     )]
     pub(crate) film_grain: Option<u8>,
 
-    /// Processors the video encoder plans for (its `lp`) [default: the encoder's choice]
+    /// Processors the video encoder plans for [default: the encoder's choice]
     #[arg(
         long,
         value_name = "N",

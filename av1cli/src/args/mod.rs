@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Show what `transcode` would do with each stream of a file, and why
     #[command(after_long_help = Exit::help())]
     Plan(PlanArgs),
+    /// Decode both files whole and tell in what OUTPUT is not what an encode of SOURCE should be
+    #[command(after_long_help = Exit::help())]
+    Verify(VerifyArgs),
     /// Show what a file holds
     #[command(after_long_help = Exit::help())]
     Probe(ProbeArgs),
@@ -53,7 +56,7 @@ pub(crate) struct TranscodeArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) input: PathBuf,
 
-    /// Matroska file to write, such as film.av1.mkv
+    /// File to write, such as film.av1.mkv: Matroska, or MP4 where the name ends in .mp4
     ///
     /// It is written under a dot name beside its final one and renamed at the end:
     /// the final name appears whole or not at all.
@@ -101,12 +104,53 @@ pub(crate) struct PlanArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
+    /// Container that the film is to go into; `transcode` goes by OUTPUT's name
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) container: ContainerArg,
+
     /// Print the verdict as JSON
     #[arg(long)]
     pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) encode: EncodeArgs,
+}
+
+/// A container that is written.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum ContainerArg {
+    #[default]
+    Mkv,
+    Mp4,
+}
+
+impl From<ContainerArg> for av1core::Container {
+    fn from(container: ContainerArg) -> Self {
+        match container {
+            ContainerArg::Mkv => Self::Matroska,
+            ContainerArg::Mp4 => Self::Mp4,
+        }
+    }
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The film as it was; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) source: PathBuf,
+
+    /// The film as it became; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// No progress bar; what was found still comes
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// Arguments of `probe`.

@@ -80,8 +80,15 @@ fn notes(capabilities: &Capabilities) -> Vec<String> {
         };
         notes.push(format!(
             "{version}. It is slower than later releases at the same quality. And its encoders share tables within a process, where two of them \
-             deadlock: encodes in one process take turns."
+             may deadlock: encodes in one process take turns."
         ));
+    }
+    if capabilities.has_libsvtav1 && capabilities.one_thread_above_preset_10 {
+        notes.push(
+            "SVT-AV1 2.3 damages pictures at presets above 10 when it works on several threads: \
+             these presets get one thread."
+                .to_owned(),
+        );
     }
     if !capabilities.has_bwdif {
         notes.push(
@@ -178,5 +185,7 @@ mod tests {
         assert!(notes(&capabilities)[0].contains("cannot be found out"));
         capabilities.one_encoder_a_process = false;
         assert!(!notes(&capabilities).iter().any(|note| note.contains("4.1")));
+        capabilities.one_thread_above_preset_10 = true;
+        assert!(notes(&capabilities).iter().any(|note| note.contains("2.3")));
     }
 }

@@ -4,7 +4,9 @@ mod completions;
 mod doctor;
 mod plan;
 mod probe;
+mod signals;
 mod transcode;
+mod verify;
 
 use crate::args::Command;
 use crate::exit::Exit;
@@ -16,6 +18,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Transcode(args) => transcode::run(args, logs),
         Command::Plan(args) => plan::run(args),
+        Command::Verify(args) => verify::run(&args, logs),
         Command::Probe(args) => probe::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),

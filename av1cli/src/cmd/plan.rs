@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use av1core::{Action, BitDepth, MediaInfo, Plan, StreamPlan, Verdict, VideoSettings};
+use av1core::{Action, BitDepth, Container, MediaInfo, Plan, StreamPlan, Verdict, VideoSettings};
 use serde::Serialize;
 
 use crate::args::PlanArgs;
@@ -22,7 +22,9 @@ struct Told<'a> {
 
 pub(super) fn run(args: PlanArgs) -> anyhow::Result<Exit> {
     let info = av1core::probe(&args.file)?;
-    let verdict = av1core::plan(&info, &settings::options(args.encode));
+    let mut options = settings::options(args.encode);
+    options.container = args.container.into();
+    let verdict = av1core::plan(&info, &options);
     if args.json {
         out::json_pretty(&Told {
             verdict: &verdict,
@@ -78,7 +80,7 @@ fn describe(file: &Path, info: &MediaInfo, plan: &Plan) -> Vec<String> {
             info.streams
                 .get(planned.index)
                 .map_or(String::new(), stream::brief),
-            becomes(planned),
+            becomes(planned, plan.container),
             planned.reason.clone(),
         ]);
     }
@@ -86,7 +88,7 @@ fn describe(file: &Path, info: &MediaInfo, plan: &Plan) -> Vec<String> {
     lines
 }
 
-fn becomes(planned: &StreamPlan) -> String {
+fn becomes(planned: &StreamPlan, container: Container) -> String {
     match &planned.action {
         Action::EncodeVideo(video) => video_settings(video),
         Action::EncodeAudio(audio) => {
@@ -95,7 +97,10 @@ fn becomes(planned: &StreamPlan) -> String {
             format!("Opus {channels}, {} kbit/s", audio.bitrate_kbps)
         }
         Action::Copy => "copied".to_owned(),
-        Action::ConvertSubtitle => "SRT".to_owned(),
+        Action::ConvertSubtitle => match container {
+            Container::Mp4 => "mov_text".to_owned(),
+            _ => "SRT".to_owned(),
+        },
         Action::Attach { file_name, .. } => format!("attached as {file_name}"),
         Action::Drop => "dropped".to_owned(),
         other => format!("{other:?}"),

@@ -1,6 +1,6 @@
 //! The progress bar. It shows what the engine counted and reckons nothing itself.
 
-use av1core::{FramesTotal, Progress};
+use av1core::{FramesTotal, Progress, Verifying};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text;
@@ -29,6 +29,24 @@ impl Bar {
         self.0.set_length(length);
         self.0.set_position(position);
         self.0.set_message(numbers(progress));
+    }
+
+    /// How far a source is that is decoded and not encoded.
+    pub(super) fn watch(&self, progress: &Progress) {
+        let (position, length) = extent(progress);
+        self.0.set_length(length);
+        self.0.set_position(position);
+        let done = progress.frames_done;
+        self.0
+            .set_message(format!("reading the source  {done} frames"));
+    }
+
+    pub(super) fn verify(&self, progress: &Verifying) {
+        let (done, total) = (progress.frames_done, progress.frames_total);
+        self.0.set_length(total.max(1));
+        self.0.set_position(done);
+        self.0
+            .set_message(format!("verifying  {done}/{total} frames read back"));
     }
 
     /// The encoder looks ahead before it gives its first frame: seconds on a slow machine.

@@ -48,6 +48,7 @@ impl Renderer for Human {
             Message::Planned { .. } => self.draw(Bar::start),
             Message::WaitingForEncoder => self.draw(Bar::wait),
             Message::Progress(progress) => self.draw(|bar| bar.update(progress)),
+            Message::Verifying(progress) => self.draw(|bar| bar.verify(progress)),
             Message::Warning { message } => self.note(&format!("warning: {message}")),
             Message::Done(finished) => {
                 self.end();
@@ -62,6 +63,10 @@ impl Renderer for Human {
             Message::Error(failed) => {
                 self.end();
                 out::note(&failed.line());
+                // The line names the first.
+                for difference in failed.differences.iter().skip(1) {
+                    out::note(&format!("  {difference}"));
+                }
             }
         }
         Ok(())
@@ -103,6 +108,7 @@ mod tests {
             output_bytes: 2_100_000,
             film_us: 55_125_000,
             elapsed_us: 41_000_000,
+            verify_us: 2_000_000,
             decode_errors: 0,
             warnings: &[],
         };

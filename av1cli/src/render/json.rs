@@ -25,11 +25,12 @@ struct EventDoc {
     fields: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const EVENTS: [EventDoc; 7] = [
+const EVENTS: [EventDoc; 8] = [
     EventDoc {
         event: "planned",
         when: "the plan stands; encoding follows",
         fields: &[
+            ("plan.container", "text", "matroska or mp4"),
             (
                 "plan.streams[].index",
                 "number",
@@ -96,6 +97,18 @@ const EVENTS: [EventDoc; 7] = [
         ],
     },
     EventDoc {
+        event: "verifying",
+        when: "the encode is complete and is read back, several times a second",
+        fields: &[
+            ("frames_done", "frames", "video frames read back"),
+            (
+                "frames_total",
+                "frames",
+                "video frames that there should be",
+            ),
+        ],
+    },
+    EventDoc {
         event: "warning",
         when: "something the viewer might notice; the run goes on",
         fields: &[("message", "text", "what it is")],
@@ -110,7 +123,12 @@ const EVENTS: [EventDoc; 7] = [
             ("source_bytes", "bytes", "size of the source"),
             ("output_bytes", "bytes", "size of the output"),
             ("film_us", "microseconds", "length of the film"),
-            ("elapsed_us", "microseconds", "time the run took"),
+            (
+                "elapsed_us",
+                "microseconds",
+                "time the encode took, without the verification",
+            ),
+            ("verify_us", "microseconds", "time the verification took"),
             (
                 "decode_errors",
                 "number",
@@ -151,6 +169,13 @@ const EVENTS: [EventDoc; 7] = [
                 "text",
                 "one line: the file, the cause, the remedy",
             ),
+            (
+                "differences[].stream",
+                "number?",
+                "of an output that is not right: the source's stream",
+            ),
+            ("differences[].at_us", "microseconds?", "where in the film"),
+            ("differences[].what", "text", "what is not right"),
             ("exit_code", "number", "the exit code that follows"),
         ],
     },
@@ -183,7 +208,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use av1core::{Plan, Progress, SkipReason};
+    use av1core::{Plan, Progress, SkipReason, Verifying};
     use serde_json::Value;
 
     use super::*;
@@ -249,17 +274,24 @@ mod tests {
             output_bytes: 1,
             film_us: 1,
             elapsed_us: 1,
+            verify_us: 1,
             decode_errors: 0,
             warnings: &["a warning".to_owned()],
         };
+        let verifying: Verifying =
+            serde_json::from_str(r#"{"frames_done":1,"frames_total":9}"#).expect("a progress");
+        let mut failed = Failed::from(&failure);
+        failed.differences =
+            serde_json::from_str(r#"[{"stream":0,"at_us":1,"what":"w"}]"#).expect("differences");
         for message in [
             Message::Planned { plan: &plan },
             Message::WaitingForEncoder,
             Message::Progress(&progress),
+            Message::Verifying(&verifying),
             Message::Warning { message: "m" },
             Message::Done(finished),
             Message::Skipped(Skipped::new(Path::new("s.mp4"), &SkipReason::AlreadyAv1)),
-            Message::Error(Failed::from(&failure)),
+            Message::Error(failed),
         ] {
             assert_documented(&message);
         }

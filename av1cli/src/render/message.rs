@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use av1core::{Error, Event, Plan, Progress, Report, SkipReason};
+use av1core::{Difference, Error, Event, Plan, Progress, Report, SkipReason, Verifying};
 use serde::Serialize;
 
 use crate::exit::{self, Exit};
@@ -15,6 +15,7 @@ pub(crate) enum Message<'a> {
     Planned { plan: &'a Plan },
     WaitingForEncoder,
     Progress(&'a Progress),
+    Verifying(&'a Verifying),
     Warning { message: &'a str },
     Done(Finished<'a>),
     Skipped(Skipped<'a>),
@@ -28,6 +29,7 @@ impl<'a> Message<'a> {
             Event::Planned(plan) => Self::Planned { plan },
             Event::WaitingForEncoder => Self::WaitingForEncoder,
             Event::Progress(progress) => Self::Progress(progress),
+            Event::Verifying(progress) => Self::Verifying(progress),
             Event::Warning(message) => Self::Warning { message },
             _ => return None,
         })
@@ -45,6 +47,7 @@ pub(crate) struct Finished<'a> {
     pub(super) output_bytes: u64,
     pub(super) film_us: i64,
     pub(super) elapsed_us: u64,
+    pub(super) verify_us: u64,
     pub(super) decode_errors: u64,
     pub(super) warnings: &'a [String],
 }
@@ -59,6 +62,7 @@ impl<'a> From<&'a Report> for Finished<'a> {
             output_bytes: report.output_bytes,
             film_us: report.film_us,
             elapsed_us: report.elapsed_us,
+            verify_us: report.verify_us,
             decode_errors: report.decode_errors,
             warnings: &report.warnings,
         }
@@ -99,6 +103,7 @@ impl<'a> Skipped<'a> {
 pub(crate) struct Failed {
     kind: &'static str,
     pub(super) message: String,
+    pub(super) differences: Vec<Difference>,
     exit_code: u8,
 }
 
@@ -107,6 +112,7 @@ impl From<&Error> for Failed {
         Self {
             kind: exit::kind_name(error.kind()),
             message: error.to_string(),
+            differences: error.differences().to_vec(),
             exit_code: Exit::from(error.kind()).code,
         }
     }

@@ -12,11 +12,35 @@ pub(crate) mod table;
 
 use av1core::Event;
 
+use self::bar::Bar;
 pub(crate) use self::json::help as json_help;
 pub(crate) use self::message::{Message, Skipped};
 use self::{human::Human, json::Json, summary::Summary};
 use crate::out;
 use crate::settings::{Settings, Show};
+
+/// Shows on stderr how far a comparison is.
+pub(crate) struct Watcher(Option<Bar>);
+
+impl Watcher {
+    pub(crate) fn new(bar: bool) -> Self {
+        Self(bar.then(Bar::new))
+    }
+
+    pub(crate) fn event(&self, event: &Event) {
+        match (&self.0, event) {
+            (Some(bar), Event::Progress(progress)) => bar.watch(progress),
+            (Some(bar), Event::Verifying(progress)) => bar.verify(progress),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.clear();
+        }
+    }
+}
 
 /// A reader of a run.
 trait Renderer {

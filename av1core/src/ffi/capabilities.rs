@@ -27,8 +27,11 @@ pub struct Capabilities {
     pub has_bwdif: bool,
     /// Encodes in one process take turns. SVT-AV1 below 4.1 rewrites tables at each
     /// initialisation that running encoders read: two with different presets
-    /// deadlock (seen with 1.4.1).
+    /// deadlock (seen with 1.4.1; not with 2.3.0).
     pub one_encoder_a_process: bool,
+    /// Presets above 10 run on one thread of the encoder's. Those of SVT-AV1 2.3
+    /// damage pictures with more (seen with 2.3.0).
+    pub one_thread_above_preset_10: bool,
 }
 
 /// Asks the linked libraries.
@@ -37,16 +40,20 @@ pub fn capabilities() -> Capabilities {
     super::init();
     let svt_av1 = svt_av1_version();
     // SAFETY: a static string.
-    let release = unsafe { CStr::from_ptr(ffi::av_version_info()) };
+    let ffmpeg = unsafe { CStr::from_ptr(ffi::av_version_info()) };
     Capabilities {
-        ffmpeg: release.to_string_lossy().into_owned(),
+        ffmpeg: ffmpeg.to_string_lossy().into_owned(),
         libavcodec: version(ffmpeg_next::codec::version()),
         libavformat: version(ffmpeg_next::format::version()),
         libavfilter: version(filter::version()),
         has_libsvtav1: encoder::find_by_name("libsvtav1").is_some(),
         has_libopus: encoder::find_by_name("libopus").is_some(),
         has_bwdif: filter::find("bwdif").is_some(),
-        one_encoder_a_process: !svt_av1.as_deref().is_some_and(is_reentrant),
+        one_thread_above_preset_10: svt_av1
+            .as_deref()
+            .map(release)
+            .is_some_and(has_racing_presets),
+        one_encoder_a_process: !svt_av1.as_deref().map(release).is_some_and(is_reentrant),
         svt_av1,
     }
 }
@@ -72,13 +79,27 @@ pub fn quiet_encoder_log() -> bool {
 }
 
 /// The encoder was made safe to run several times in a process in 4.1.
-fn is_reentrant(version: &str) -> bool {
+fn is_reentrant(release: (u32, u32)) -> bool {
+    release >= (4, 1)
+}
+
+/// Presets above 10 damage pictures when the encoder works on several threads.
+pub(super) fn has_racing_presets(release: (u32, u32)) -> bool {
+    release == (2, 3)
+}
+
+/// Release of SVT-AV1, where it can be found out.
+pub(super) fn svt_av1_release() -> Option<(u32, u32)> {
+    svt_av1_version().as_deref().map(release)
+}
+
+/// Major and minor number of a version such as `v2.3.0`.
+fn release(version: &str) -> (u32, u32) {
     let mut parts = version
         .trim_start_matches('v')
         .split(|c: char| !c.is_ascii_digit())
         .map(|part| part.parse::<u32>().unwrap_or(0));
-    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    (major, minor) >= (4, 1)
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 /// libavcodec does not tell the encoder's version; the library it is linked to does.
@@ -115,10 +136,10 @@ mod tests {
     #[test]
     fn only_4_1_and_later_take_several_encoders_a_process() {
         for old in ["1.4.1", "v2.3.0", "4.0.9", "", "unknown"] {
-            assert!(!is_reentrant(old), "{old}");
+            assert!(!is_reentrant(release(old)), "{old}");
         }
         for new in ["4.1.0", "v4.2.0-rc1", "5.0", "10.0.0"] {
-            assert!(is_reentrant(new), "{new}");
+            assert!(is_reentrant(release(new)), "{new}");
         }
     }
 

@@ -7,10 +7,11 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::packet::side_data::Type as SideType;
 use ffmpeg_next::{Stream, decoder};
 
+use super::hdr::{content_light, mastering_display};
 use super::{dictionary, muxer};
 use crate::media::{
-    AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
-    MasteringDisplay, Orientation, StreamInfo, StreamKind, SubtitleInfo, VideoInfo,
+    AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, Disposition, FieldOrder, Hdr, Orientation,
+    StreamInfo, StreamKind, SubtitleInfo, VideoInfo,
 };
 use crate::units::{Ratio, TimeBase};
 
@@ -305,44 +306,6 @@ fn orientation_of(bytes: &[u8]) -> Orientation {
             ..Orientation::default()
         },
     }
-}
-
-/// Reads an `AVMasteringDisplayMetadata`, which the bindings leave out: x and y of
-/// red, green, blue and white and the two luminances as `AVRational`s, then two
-/// flags that say which of these are set (libavutil/mastering_display_metadata.h,
-/// the same from FFmpeg 3.0 to 9).
-pub(super) fn mastering_display(bytes: &[u8]) -> Option<MasteringDisplay> {
-    let int = |i: usize| {
-        let bytes = bytes.get(i * 4..i * 4 + 4)?;
-        bytes.try_into().ok().map(i32::from_ne_bytes)
-    };
-    let number = |i: usize| {
-        let (num, den) = (int(2 * i)?, int(2 * i + 1)?);
-        (den != 0).then(|| f64::from(num) / f64::from(den))
-    };
-    let point = |i: usize| Some((number(2 * i)?, number(2 * i + 1)?));
-    let (has_primaries, has_luminance) = (int(20)?, int(21)?);
-    if has_primaries == 0 || has_luminance == 0 {
-        return None;
-    }
-    Some(MasteringDisplay {
-        red: point(0)?,
-        green: point(1)?,
-        blue: point(2)?,
-        white: point(3)?,
-        min_luminance: number(8)?,
-        max_luminance: number(9)?,
-    })
-}
-
-pub(super) fn content_light(bytes: &[u8]) -> Option<ContentLight> {
-    let at =
-        |range: std::ops::Range<usize>| bytes.get(range)?.try_into().ok().map(u32::from_ne_bytes);
-    // AVContentLightMetadata begins with MaxCLL and MaxFALL, an unsigned each.
-    Some(ContentLight {
-        max_content: at(0..4)?,
-        max_frame_average: at(4..8)?,
-    })
 }
 
 /// The chapters of a file.

@@ -8,7 +8,9 @@ use ffmpeg_next::frame::{Audio, Video};
 use ffmpeg_next::{Frame, Packet, codec, encoder};
 
 use super::audio::{Layout, OPUS_RATE_HZ};
-use super::dictionary;
+use super::capabilities::svt_av1_release;
+use super::parallel::lp;
+use super::{dictionary, priority};
 use crate::media::{Colour, ContentLight, MasteringDisplay};
 use crate::plan::{AudioSettings, BitDepth, VideoSettings};
 use crate::units::TimeBase;
@@ -81,6 +83,10 @@ impl VideoEncoder {
             }
             raw.gop_size = i32::try_from(settings.keyframe_interval_frames).unwrap_or(i32::MAX);
             raw.flags |= AV_CODEC_FLAG_GLOBAL_HEADER as i32;
+            // Whole keyframes. Without it the wrapper asks SVT-AV1 for open GOPs
+            // (libsvtav1.c, `intra_refresh_type`, FFmpeg 7.1), whose pictures
+            // after a seek or a seam lean on what is not there.
+            raw.flags |= AV_CODEC_FLAG_CLOSED_GOP as i32;
             // A parameter that SVT-AV1 does not know is then an error, not a log
             // line (libsvtav1.c, `config_enc_params`, FFmpeg 5.1 and later).
             raw.err_recognition |= AV_EF_EXPLODE;
@@ -89,7 +95,8 @@ impl VideoEncoder {
         options.push(("preset", settings.preset.get().to_string()));
         options.push(("crf", settings.crf.get().to_string()));
         options.push(("svtav1-params", svtav1_params(settings)));
-        let opened = video.open_with(dictionary::from_pairs(options))?;
+        let options = dictionary::from_pairs(options);
+        let opened = priority::without_real_time(|| video.open_with(options))?;
         Ok(Self {
             encoder: opened.0.0,
             progress: Progress::NoFrame,
@@ -175,8 +182,12 @@ fn svtav1_params(settings: &VideoSettings) -> String {
     if settings.film_grain > 0 {
         params.push(format!("film-grain={}", settings.film_grain));
     }
-    if let Some(threads) = settings.encoder_threads {
-        params.push(format!("lp={threads}"));
+    if let Some(lp) = lp(
+        settings.encoder_threads,
+        settings.preset.get(),
+        svt_av1_release(),
+    ) {
+        params.push(format!("lp={lp}"));
     }
     if let Some(display) = &settings.mastering_display {
         params.push(mastering_param(display));

@@ -5,7 +5,8 @@ use ffmpeg_next::frame::side_data::Type as SideType;
 use ffmpeg_next::frame::{Audio, Video};
 
 use super::audio::Layout;
-use super::describe::{self, content_light, mastering_display};
+use super::describe;
+use super::hdr::{content_light, mastering_display};
 use crate::media::{ContentLight, MasteringDisplay};
 
 /// Side data and flags of a decoded frame.

@@ -12,9 +12,12 @@ mod describe;
 mod dictionary;
 mod encoder;
 mod frame;
+mod hdr;
 mod input;
 mod io;
 mod muxer;
+mod parallel;
+mod priority;
 mod subtitle;
 
 use std::sync::Once;
@@ -28,8 +31,8 @@ pub(crate) use self::frame::{
     FrameFacts, channels, facts, has_plain_planes, is_writable, layout_name,
 };
 pub(crate) use self::input::Demuxer;
-pub(crate) use self::muxer::{Muxer, NewStream, default_duration};
-pub(crate) use self::subtitle::SrtConverter;
+pub(crate) use self::muxer::{CodecDelay, Muxer, NewStream, default_duration};
+pub(crate) use self::subtitle::TextConverter;
 
 /// FFmpeg's log goes to stderr unless told otherwise, and a library prints
 /// nothing. Errors are told by their codes.

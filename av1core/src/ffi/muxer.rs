@@ -1,4 +1,4 @@
-//! A Matroska file being written.
+//! A file being written.
 
 use std::fs::File;
 use std::io;
@@ -11,8 +11,9 @@ use ffmpeg_next::media::Type;
 use ffmpeg_next::packet::Mut;
 
 use super::io::{Ledger, Tracked};
-use super::{check, dictionary};
-use crate::media::{Chapter, Disposition, Tags};
+use super::{check, dictionary, hdr};
+use crate::container::Container;
+use crate::media::{Chapter, ContentLight, Disposition, MasteringDisplay, Tags};
 use crate::units::{Ratio, TimeBase};
 
 /// Bytes handed to the file at once.
@@ -22,6 +23,10 @@ const WRITE_BYTES: usize = 1024 * 1024;
 pub(crate) struct Muxer {
     output: Output,
     ledger: Ledger,
+    container: Container,
+    /// Ticks a second in which MP4 says when a track starts: the video's own, so that
+    /// its start is exact (libavformat's default is 1000).
+    movie_timescale: i32,
 }
 
 /// A stream to be added to a file.
@@ -30,8 +35,17 @@ pub(crate) enum NewStream<'a> {
     Encoded {
         /// The opened encoder.
         context: &'a codec::Context,
+    },
+    /// The packets of a video encoder.
+    Video {
+        /// The opened encoder.
+        context: &'a codec::Context,
         /// Frame rate, where every frame lasts equally long.
         frame_rate: Option<Ratio>,
+        /// What the container says of HDR, beside the bitstream.
+        mastering_display: Option<&'a MasteringDisplay>,
+        /// So too.
+        content_light: Option<ContentLight>,
     },
     /// Packets as another file has them.
     Copied {
@@ -40,8 +54,11 @@ pub(crate) enum NewStream<'a> {
         /// Shape of a pixel, which some containers keep outside of these.
         sample_aspect_ratio: Option<Ratio>,
     },
-    /// SRT subtitles.
-    Srt,
+    /// A picture that is attached to an MP4 file.
+    Cover {
+        /// Its codec parameters.
+        parameters: &'a codec::Parameters,
+    },
     /// An attached file.
     Attachment {
         /// Its content.
@@ -49,14 +66,28 @@ pub(crate) enum NewStream<'a> {
     },
 }
 
+/// Who delays a stream's packets, in samples at 48 kHz.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CodecDelay {
+    /// To be added to packets before they are written.
+    pub(crate) left_to_us: i64,
+    /// Added by the muxer, which so takes packets that start this long before zero.
+    pub(crate) added_by_muxer: i64,
+}
+
 impl Muxer {
-    /// A muxer that writes Matroska into `file`.
-    pub(crate) fn new(file: File) -> Result<Self, ffmpeg::Error> {
+    /// A muxer that writes into `file`.
+    pub(crate) fn new(file: File, container: Container) -> Result<Self, ffmpeg::Error> {
         super::init();
         let (tracked, ledger) = Tracked::new(file);
         let io = StreamIo::from_write_seek_with_capacity(tracked, WRITE_BYTES)?;
-        let output = ffmpeg::format::output_to_stream(io, None, Some("matroska"))?;
-        Ok(Self { output, ledger })
+        let output = ffmpeg::format::output_to_stream(io, None, Some(container.muxer()))?;
+        Ok(Self {
+            output,
+            ledger,
+            container,
+            movie_timescale: 1000,
+        })
     }
 
     /// Adds a stream and returns its index.
@@ -76,11 +107,21 @@ impl Muxer {
             })?;
             let par = &mut *stream.codecpar;
             match new {
-                NewStream::Encoded {
+                NewStream::Encoded { context } => {
+                    check(avcodec_parameters_from_context(par, context.as_ptr()))?;
+                    stream.time_base = (*context.as_ptr()).time_base;
+                }
+                NewStream::Video {
                     context,
                     frame_rate,
+                    mastering_display,
+                    content_light,
                 } => {
                     check(avcodec_parameters_from_context(par, context.as_ptr()))?;
+                    // MP4 counts in what it is told, so that times stay exact; Matroska
+                    // counts in milliseconds whatever it is told.
+                    stream.time_base = (*context.as_ptr()).time_base;
+                    self.movie_timescale = stream.time_base.den.max(1000);
                     stream.sample_aspect_ratio = par.sample_aspect_ratio;
                     if let Some(rate) = frame_rate {
                         stream.avg_frame_rate = AVRational {
@@ -88,6 +129,12 @@ impl Muxer {
                             den: rate.den,
                         };
                     }
+                    hdr::describe(stream, *mastering_display, *content_light)?;
+                }
+                NewStream::Cover { parameters } => {
+                    check(avcodec_parameters_copy(par, parameters.as_ptr()))?;
+                    par.codec_tag = 0;
+                    stream.disposition = AV_DISPOSITION_ATTACHED_PIC;
                 }
                 NewStream::Copied {
                     parameters,
@@ -104,10 +151,6 @@ impl Muxer {
                     // The other container's code for the codec means nothing here.
                     par.codec_tag = 0;
                 }
-                NewStream::Srt => {
-                    par.codec_type = AVMediaType::AVMEDIA_TYPE_SUBTITLE;
-                    par.codec_id = AVCodecID::AV_CODEC_ID_SUBRIP;
-                }
                 NewStream::Attachment { content } => {
                     par.codec_type = AVMediaType::AVMEDIA_TYPE_ATTACHMENT;
                     // The media type stands in the tags (`mimetype`).
@@ -115,7 +158,7 @@ impl Muxer {
                     set_extradata(par, content)?;
                 }
             }
-            stream.disposition = disposition_bits(disposition);
+            stream.disposition |= disposition_bits(disposition);
             stream.metadata = dictionary::from_pairs(tags).disown();
             Ok(stream.index as usize)
         }
@@ -149,32 +192,39 @@ impl Muxer {
         // SAFETY: the context is live. Timestamps are shifted by the plan, and
         // by nothing else.
         unsafe { (*self.output.as_mut_ptr()).avoid_negative_ts = 0 };
-        let options = dictionary::from_pairs([
+        let options = match self.container {
             // Dispositions as set, not guessed ("infer" was FFmpeg 4's default).
-            ("default_mode", "passthrough"),
-        ]);
+            Container::Matroska => ("default_mode", "passthrough".to_owned()),
+            Container::Mp4 => ("movie_timescale", self.movie_timescale.to_string()),
+        };
+        let options = dictionary::from_pairs([options]);
         self.output.write_header_with(options).map(drop)
     }
 
-    /// Samples at 48 kHz that must be added to a stream's times before they are
-    /// written. Opus starts with samples that a player discards (RFC 7845, section
-    /// 4.2), which Matroska calls `CodecDelay`: block times include them, packet
-    /// times do not. FFmpeg 5.1's muxer does not add them (seen); from 6 on it should
-    /// (matroskaenc.c, `ts_offset`), which has not been run yet.
-    pub(crate) fn codec_delay_samples(&self, index: usize) -> i64 {
+    /// What a stream's times in the file are later than its packets' own. Opus
+    /// starts with samples that a player discards (RFC 7845, section 4.2), which
+    /// Matroska calls `CodecDelay`: block times include them, packet times do not.
+    /// FFmpeg 7.1's muxer adds them (matroskaenc.c, `ts_offset`; since 6), 5.1's does not.
+    pub(crate) fn codec_delay(&self, index: usize) -> CodecDelay {
         const FFMPEG_6_LIBAVFORMAT: u32 = 60 << 16;
-        let Some(stream) = self.output.stream(index) else {
-            return 0;
-        };
-        let parameters = stream.parameters();
-        // SAFETY: the parameters belong to the live stream.
-        let par = unsafe { &*parameters.as_ptr() };
-        if par.codec_id == AVCodecID::AV_CODEC_ID_OPUS
-            && ffmpeg::format::version() < FFMPEG_6_LIBAVFORMAT
-        {
-            i64::from(par.initial_padding)
+        let samples = self.output.stream(index).map_or(0, |stream| {
+            let parameters = stream.parameters();
+            // SAFETY: the parameters belong to the live stream.
+            let par = unsafe { &*parameters.as_ptr() };
+            let is_opus = par.codec_id == AVCodecID::AV_CODEC_ID_OPUS;
+            i64::from(if is_opus { par.initial_padding } else { 0 })
+        });
+        // MP4 has an edit list for it, which its muxer writes.
+        let left_to_us = self.container == Container::Matroska
+            && ffmpeg::format::version() < FFMPEG_6_LIBAVFORMAT;
+        let (left_to_us, added_by_muxer) = if left_to_us {
+            (samples, 0)
         } else {
-            0
+            (0, samples)
+        };
+        CodecDelay {
+            left_to_us,
+            added_by_muxer,
         }
     }
 
@@ -250,6 +300,8 @@ pub(super) fn holds(parameters: &codec::Parameters) -> bool {
         let mut muxer = Muxer {
             output: ffmpeg::format::output_to_stream(io, None, Some("matroska"))?,
             ledger: Ledger::default(),
+            container: Container::Matroska,
+            movie_timescale: 1000,
         };
         muxer.add(&new, &Tags::new(), Disposition::default())?;
         muxer.write_header()

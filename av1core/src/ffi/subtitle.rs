@@ -1,4 +1,4 @@
-//! Text subtitles to SRT, through libavcodec's decoder and encoder.
+//! Text subtitles to those of another container, through libavcodec's decoder and encoder.
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi::*;
@@ -8,26 +8,27 @@ use ffmpeg_next::{Packet, codec, decoder, encoder};
 use super::check;
 use crate::units::TimeBase;
 
-/// The longest SRT packet; a subtitle of this many bytes is not one.
+/// The longest packet of text; a subtitle of this many bytes is not one.
 const LARGEST_SUBTITLE_BYTES: usize = 64 * 1024;
 
-/// Turns packets of one text subtitle stream into SRT packets.
-pub(crate) struct SrtConverter {
+/// Turns packets of one text subtitle stream into packets of another text codec.
+pub(crate) struct TextConverter {
     decoder: codec::Context,
     encoder: codec::Context,
     base: TimeBase,
 }
 
-impl SrtConverter {
-    /// A converter for packets described by `parameters`.
+impl TextConverter {
+    /// A converter for packets described by `parameters` to the codec named `codec`.
     pub(crate) fn new(
         parameters: codec::Parameters,
         time_base: TimeBase,
+        codec: &str,
     ) -> Result<Self, ffmpeg::Error> {
         let found = decoder::find(parameters.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
-        let srt = encoder::find_by_name("subrip").ok_or(ffmpeg::Error::EncoderNotFound)?;
+        let wanted = encoder::find_by_name(codec).ok_or(ffmpeg::Error::EncoderNotFound)?;
         let mut from = codec::Context::from_parameters(parameters)?;
-        let mut to = codec::Context::new_with_codec(srt);
+        let mut to = codec::Context::new_with_codec(wanted);
         // SAFETY: both contexts are owned and not opened yet. The header (styles,
         // as ASS) is copied into memory that passes into the encoder's ownership:
         // `avcodec_free_context` frees it.
@@ -52,7 +53,7 @@ impl SrtConverter {
                 target.subtitle_header_size = raw.subtitle_header_size;
             }
             target.time_base = AVRational { num: 1, den: 1000 };
-            check(avcodec_open2(target, srt.as_ptr(), std::ptr::null_mut()))?;
+            check(avcodec_open2(target, wanted.as_ptr(), std::ptr::null_mut()))?;
         }
         Ok(Self {
             decoder: from,
@@ -61,13 +62,18 @@ impl SrtConverter {
         })
     }
 
-    /// The packet as SRT; `None` where nothing is to be shown yet (mov_text fills gaps
+    /// The encoder's context, for the stream that its packets are for.
+    pub(crate) fn context(&self) -> &codec::Context {
+        &self.encoder
+    }
+
+    /// The packet's text; `None` where nothing is to be shown yet (mov_text fills gaps
     /// with empty packets, captions are written letter by letter).
     pub(crate) fn convert(&mut self, packet: &Packet) -> Result<Option<Packet>, ffmpeg::Error> {
         let Some((text, span)) = self.decode(packet)? else {
             return Ok(None);
         };
-        let mut srt = Packet::copy(&text);
+        let mut converted = Packet::copy(&text);
         // The decoder rounds to milliseconds what it takes over from the packet.
         let own = packet.pts().map(|pts| self.base.micros(pts));
         let (start, duration) = match (packet.pts(), span) {
@@ -80,11 +86,11 @@ impl SrtConverter {
             }
             (pts, None) => (pts, packet.duration()),
         };
-        srt.set_pts(start);
-        srt.set_dts(start);
-        srt.set_duration(duration);
-        srt.set_flags(packet.flags());
-        Ok(Some(srt))
+        converted.set_pts(start);
+        converted.set_dts(start);
+        converted.set_duration(duration);
+        converted.set_flags(packet.flags());
+        Ok(Some(converted))
     }
 
     /// What the decoder still holds when the packets have ended.

@@ -21,6 +21,7 @@ use crate::ffi::{
 };
 use crate::plan::AudioSettings;
 use crate::units::TimeBase;
+use crate::witness::Sound;
 
 /// Silence is made in pieces, so that an hour of it needs no memory.
 const LONGEST_SILENCE_SAMPLES: i64 = OPUS_RATE_HZ as i64;
@@ -40,14 +41,17 @@ pub(super) struct Track<'a> {
 pub(super) fn transcode(
     run: &Run<'_>,
     track: &Track<'_>,
-    (mut decoder, encoder): (Decoder, OpusEncoder),
+    (mut decoder, encoder): (Decoder, Option<OpusEncoder>),
     packets: &Receiver<Packet>,
     muxer: &Sender<Muxed>,
-) -> Result<(), Halt> {
+) -> Result<Sound, Halt> {
+    let channels = track.settings.channels as usize;
     let mut voice = Voice {
         run,
         track,
         encoder,
+        channels,
+        sound: None,
         muxer,
         resampler: None,
         timeline: None,
@@ -79,7 +83,11 @@ pub(super) fn transcode(
 struct Voice<'a> {
     run: &'a Run<'a>,
     track: &'a Track<'a>,
-    encoder: OpusEncoder,
+    /// `None` where the film is only watched.
+    encoder: Option<OpusEncoder>,
+    channels: usize,
+    /// What has been given to the encoder.
+    sound: Option<Sound>,
     muxer: &'a Sender<Muxed>,
     resampler: Option<Resampler>,
     timeline: Option<Timeline>,
@@ -131,7 +139,7 @@ impl Voice<'_> {
             return Ok(());
         }
         self.frames += 1;
-        let channels = self.encoder.channels();
+        let channels = self.channels;
         let rate = TimeBase::new(1, rate_hz);
         let samples = frame.samples() as i64;
         let position = frame
@@ -204,7 +212,7 @@ impl Voice<'_> {
         while left > 0 {
             let piece = left.min(LONGEST_SILENCE_SAMPLES);
             left -= piece;
-            let values = piece as usize * self.encoder.channels();
+            let values = piece as usize * self.channels;
             self.pending.resize(self.pending.len() + values, 0.0);
             self.encode_whole_frames()?;
         }
@@ -221,7 +229,7 @@ impl Voice<'_> {
     }
 
     fn encode_whole_frames(&mut self) -> Result<(), Halt> {
-        let frame = OPUS_FRAME_SAMPLES * self.encoder.channels();
+        let frame = OPUS_FRAME_SAMPLES * self.channels;
         let whole = self.pending.len() / frame * frame;
         let mut start = 0;
         while start < whole {
@@ -233,18 +241,24 @@ impl Voice<'_> {
     }
 
     fn encode(&mut self, range: std::ops::Range<usize>) -> Result<(), Halt> {
-        let samples = (range.len() / self.encoder.channels()) as i64;
-        self.encoder
-            .send(&self.pending[range], self.next_pts)
-            .map_err(|e| self.error(Stage::Encode, "the audio encoder failed", e))?;
+        let samples = (range.len() / self.channels) as i64;
+        let packed = &self.pending[range];
+        self.sound
+            .get_or_insert_with(|| Sound::new(self.next_pts, self.channels))
+            .add(packed);
+        if let Some(encoder) = &mut self.encoder {
+            encoder
+                .send(packed, self.next_pts)
+                .map_err(|e| self.error(Stage::Encode, "the audio encoder failed", e))?;
+        }
         self.next_pts += samples;
         self.take_packets()
     }
 
     fn take_packets(&mut self) -> Result<(), Halt> {
-        loop {
+        while let Some(encoder) = &mut self.encoder {
             let mut packet = Packet::empty();
-            match self.encoder.receive(&mut packet) {
+            match encoder.receive(&mut packet) {
                 Ok(Encoded::Packet) => {
                     let bytes = packet.size();
                     self.muxer
@@ -258,6 +272,7 @@ impl Voice<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// A track that is mostly damage is not replaced by silence.
@@ -274,7 +289,7 @@ impl Voice<'_> {
         Err(error.with_stream(self.track.source_index).into())
     }
 
-    fn finish(mut self) -> Result<(), Halt> {
+    fn finish(mut self) -> Result<Sound, Halt> {
         self.check_damage()?;
         self.flush_resampler()?;
         self.encode_whole_frames()?;
@@ -282,10 +297,14 @@ impl Voice<'_> {
             // The encoder pads the last frame and tells the player what to cut off.
             self.encode(0..self.pending.len())?;
         }
-        self.encoder
-            .send_end()
-            .map_err(|e| self.error(Stage::Encode, "the audio encoder failed", e))?;
-        self.take_packets()
+        if let Some(encoder) = &mut self.encoder {
+            encoder
+                .send_end()
+                .map_err(|e| self.error(Stage::Encode, "the audio encoder failed", e))?;
+        }
+        self.take_packets()?;
+        let sound = self.sound.take();
+        Ok(sound.map_or_else(|| Sound::new(0, self.channels), Sound::finish))
     }
 }
 

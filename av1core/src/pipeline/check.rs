@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::demux::Reach;
 use super::progress::Meter;
-use super::{Encoded, Run};
+use super::{Finished, Run};
 use crate::error::{ErrorKind, Result, Stage};
 use crate::media::MediaInfo;
 use crate::segment::Selector;
+use crate::witness::Witness;
 
 /// What the steps of a run that ended well have to say.
 pub(super) struct Ended {
     /// `None` where the rest of the file was nobody's (the end of a segment).
     pub(super) reach: Option<Reach>,
-    pub(super) times: Vec<i64>,
+    pub(super) witness: Witness,
     pub(super) selector: Selector,
     pub(super) meter: Meter,
     pub(super) bytes: u64,
@@ -23,14 +24,12 @@ pub(super) struct Ended {
 impl Ended {
     /// Holds the counts of the steps against each other and against what the
     /// source declares.
-    pub(super) fn check(self, run: &Run<'_>) -> Result<Encoded> {
+    pub(super) fn check(self, run: &Run<'_>) -> Result<Finished> {
         let mismatch = |message| Err(run.error(ErrorKind::Mismatch, Stage::Mux, message));
         let written = self.meter.frames_done();
-        if written != self.times.len() as u64 {
-            return mismatch(format!(
-                "{written} of {} frames were written",
-                self.times.len()
-            ));
+        let times = &self.witness.pictures.ticks;
+        if written != times.len() as u64 {
+            return mismatch(format!("{written} of {} frames were written", times.len()));
         }
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let decoded = load(&run.counters.frames_decoded);
@@ -64,13 +63,13 @@ impl Ended {
             return Err(run.error(ErrorKind::Truncated, Stage::Demux, message));
         }
         let base = run.video_base();
-        let film_us = match self.times.as_slice() {
+        let film_us = match times.as_slice() {
             [first, .., last] => base.micros(last.saturating_sub(*first)),
             _ => 0,
         };
-        Ok(Encoded {
+        Ok(Finished {
             warnings: warnings(run, self.reach.as_ref(), video_errors, audio_errors),
-            times: self.times,
+            witness: self.witness,
             sequence_header: Vec::new(),
             head: self.selector.head,
             next: self.selector.next,

@@ -9,7 +9,7 @@ use super::mux::Muxed;
 use super::queue::{Limits, Receiver, Sender, Stop, queue};
 use super::{Halt, Run};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::ffi::{Demuxer, SrtConverter};
+use crate::ffi::{Demuxer, TextConverter};
 use crate::media::{MediaInfo, StreamKind};
 use crate::units::TimeBase;
 
@@ -30,8 +30,8 @@ pub(super) enum Route {
     Decode(Sender<Packet>),
     /// To the muxer as they are.
     Copy(Sender<Muxed>, usize),
-    /// To the muxer, as SRT.
-    Srt(Sender<Muxed>, usize, Box<SrtConverter>),
+    /// To the muxer, as text of another codec.
+    Text(Sender<Muxed>, usize, Box<TextConverter>),
     /// Nowhere.
     Discard,
 }
@@ -175,8 +175,8 @@ impl Forwarder<'_, '_> {
             self.forward_ready()?;
         }
         for route in &mut self.routes {
-            if let Route::Srt(muxer, track, converter) = route {
-                send_srt(self.run, converter.finish(), (muxer, *track))?;
+            if let Route::Text(muxer, track, converter) = route {
+                send_text(self.run, converter.finish(), (muxer, *track))?;
             }
         }
         Ok(self.reach)
@@ -217,7 +217,7 @@ impl Forwarder<'_, '_> {
 }
 
 /// A subtitle that does not convert shows nothing; the film goes on, and tells.
-fn send_srt(
+fn send_text(
     run: &Run<'_>,
     converted: Result<Option<Packet>, ffmpeg_next::Error>,
     (muxer, track): (&Sender<Muxed>, usize),
@@ -247,8 +247,8 @@ fn forward(run: &Run<'_>, route: &mut Route, packet: Packet) -> Result<(), Halt>
             }
         }
         Route::Copy(muxer, track) => muxer.send(Muxed::packet(*track, packet), bytes)?,
-        Route::Srt(muxer, track, converter) => {
-            send_srt(run, converter.convert(&packet), (muxer, *track))?;
+        Route::Text(muxer, track, converter) => {
+            send_text(run, converter.convert(&packet), (muxer, *track))?;
         }
         Route::Discard => {}
     }

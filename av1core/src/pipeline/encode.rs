@@ -21,6 +21,8 @@ use super::turn::Turn;
 use super::{Halt, Run, Shared};
 use crate::error::{ErrorKind, Stage};
 use crate::ffi::{Encoded, VideoEncoder};
+use crate::units::TimeBase;
+use crate::witness::Pictures;
 
 /// How long a run that is over waits for the encoder to notice, before it leaves it
 /// to itself: cancelling takes two seconds at the most, on a busy machine too.
@@ -29,15 +31,19 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Everything the encoder's thread needs, all of it its own.
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
-    pub(super) encoder: VideoEncoder,
-    pub(super) turn: Turn,
+    /// `None` where the film is only watched.
+    pub(super) encoder: Option<VideoEncoder>,
+    /// Unit of the frames' times.
+    pub(super) base: TimeBase,
+    /// `None` where there is no encoder that needs one.
+    pub(super) turn: Option<Turn>,
     pub(super) frames: Receiver<Video>,
     pub(super) muxer: Sender<Muxed>,
     pub(super) track: usize,
 }
 
 /// The encoder's thread, seen from the run.
-pub(super) struct Running(mpsc::Receiver<Option<Vec<i64>>>);
+pub(super) struct Running(mpsc::Receiver<Option<Pictures>>);
 
 impl Task {
     pub(super) fn spawn(self) -> Running {
@@ -46,12 +52,17 @@ impl Task {
             let Self {
                 shared,
                 mut encoder,
+                base,
                 turn,
                 frames,
                 muxer,
                 track,
             } = self;
-            let done = encode(&shared, &mut encoder, &frames, &muxer, track);
+            let pictures = Pictures::new(base);
+            let done = match &mut encoder {
+                Some(encoder) => encode(&shared, encoder, pictures, &frames, (&muxer, track)),
+                None => watch(&shared, pictures, &frames, (&muxer, track)),
+            };
             // The other tracks need not wait for the video any longer.
             let _ = muxer.send(Muxed::end(track), 0);
             drop((frames, muxer));
@@ -67,12 +78,12 @@ impl Task {
 
 impl Running {
     /// Waits for the encoder's last packet; once the run is over otherwise, only
-    /// for a moment. Returns the presentation times of all frames given to the
-    /// encoder, in ticks of the source's video stream.
-    pub(super) fn join(self, run: &Run<'_>) -> Option<Vec<i64>> {
+    /// for a moment. Returns all frames given to the encoder, in ticks of the
+    /// source's video stream.
+    pub(super) fn join(self, run: &Run<'_>) -> Option<Pictures> {
         while run.stop.check().is_ok() {
             match self.0.recv_timeout(PATIENCE / 6) {
-                Ok(times) => return times,
+                Ok(pictures) => return pictures,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let message = "the encoder's thread panicked";
@@ -89,10 +100,10 @@ impl Running {
 fn encode(
     run: &Shared,
     encoder: &mut VideoEncoder,
+    mut pictures: Pictures,
     frames: &Receiver<Video>,
-    muxer: &Sender<Muxed>,
-    track: usize,
-) -> Result<Vec<i64>, Halt> {
+    to: (&Sender<Muxed>, usize),
+) -> Result<Pictures, Halt> {
     let failed = |e| {
         run.library_error(
             ErrorKind::Library,
@@ -101,31 +112,51 @@ fn encode(
             e,
         )
     };
-    let mut times = Vec::new();
     let mut taken = 0;
     while let Some(mut frame) = frames.receive()? {
         // The decoder's picture type is no wish of ours: libsvtav1's wrapper would
         // take an intra frame for a request.
         frame.set_kind(picture::Type::None);
-        times.push(frame.pts().unwrap_or_default());
+        pictures.add(&frame, frame.pts().unwrap_or_default());
         encoder.send(&frame).map_err(failed)?;
         run.counters.frames_in.fetch_add(1, Ordering::Relaxed);
-        take_packets(run, encoder, (&times, &mut taken), muxer, track)?;
+        take_packets(run, encoder, (&pictures.ticks, &mut taken), to)?;
         run.spare_frames.put(frame);
     }
     run.stop.check()?;
-    if times.is_empty() {
-        return Ok(times);
+    if pictures.ticks.is_empty() {
+        return Ok(pictures);
     }
     encoder.send_end().map_err(failed)?;
-    take_packets(run, encoder, (&times, &mut taken), muxer, track)?;
-    if taken != times.len() {
-        let message = format!("the encoder took {} frames and gave {taken}", times.len());
+    take_packets(run, encoder, (&pictures.ticks, &mut taken), to)?;
+    let given = pictures.ticks.len();
+    if taken != given {
+        let message = format!("the encoder took {given} frames and gave {taken}");
         return Err(run
             .error(ErrorKind::Mismatch, Stage::Encode, message)
             .into());
     }
-    Ok(times)
+    Ok(pictures)
+}
+
+/// Takes the frames as the encoder would, and passes their times on.
+fn watch(
+    run: &Shared,
+    mut pictures: Pictures,
+    frames: &Receiver<Video>,
+    (muxer, track): (&Sender<Muxed>, usize),
+) -> Result<Pictures, Halt> {
+    while let Some(frame) = frames.receive()? {
+        let ticks = frame.pts().unwrap_or_default();
+        pictures.add(&frame, ticks);
+        run.counters.frames_in.fetch_add(1, Ordering::Relaxed);
+        let mut packet = Packet::empty();
+        packet.set_pts(Some(ticks));
+        packet.set_dts(Some(ticks));
+        muxer.send(Muxed::packet(track, packet), 0)?;
+        run.spare_frames.put(frame);
+    }
+    Ok(pictures)
 }
 
 /// Passes on what the encoder has, and holds each packet against the frame it
@@ -134,8 +165,7 @@ fn take_packets(
     run: &Shared,
     encoder: &mut VideoEncoder,
     (times, taken): (&[i64], &mut usize),
-    muxer: &Sender<Muxed>,
-    track: usize,
+    (muxer, track): (&Sender<Muxed>, usize),
 ) -> Result<(), Halt> {
     loop {
         run.stop.check()?;

@@ -21,6 +21,8 @@ mod mux;
 mod progress;
 mod queue;
 mod setup;
+mod sink;
+mod tags;
 mod turn;
 
 use std::fs::File;
@@ -28,26 +30,27 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use ffmpeg_next as ffmpeg;
-use serde::Serialize;
 
 use self::check::Ended;
 use self::filter::SpareFrames;
 use self::mux::Muxed;
 use self::queue::{Stop, Stopped};
 use self::setup::Setup;
+pub(crate) use self::tags::kept_tags;
 use self::turn::Turn;
 use crate::cancel::CancelToken;
+use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
-use crate::ffi::capabilities;
+use crate::ffi::{VideoEncoder, capabilities};
 use crate::media::MediaInfo;
-use crate::output::{Destination, Staged};
 use crate::plan::{Action, Plan, VideoSettings};
 use crate::segment::{FrameHash, Segment};
 use crate::units::TimeBase;
+use crate::witness::Witness;
 
 /// What is to be encoded.
 pub(crate) struct Job<'a> {
@@ -57,48 +60,19 @@ pub(crate) struct Job<'a> {
     pub(crate) cancel: &'a CancelToken,
 }
 
-/// How an encode went.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Report {
-    /// The finished file. In serialized form characters that are not UTF-8 are replaced.
-    #[serde(serialize_with = "lossy")]
-    pub output: PathBuf,
-    /// Video frames in it; as many as the source shows.
-    pub frames: u64,
-    /// Size of the source in bytes.
-    pub source_bytes: u64,
-    /// Size of the output in bytes.
-    pub output_bytes: u64,
-    /// Time the encode took, in microseconds.
-    pub elapsed_us: u64,
-    /// Length of the video from its first to its last frame, in microseconds.
-    pub film_us: i64,
-    /// Packets and frames of the source that did not decode as they should.
-    pub decode_errors: u64,
-    /// The video encoder with its version: presets do not compare across versions.
-    pub encoder: String,
-    /// What became of each stream.
-    pub plan: Plan,
-    /// What the viewer of the result might notice.
-    pub warnings: Vec<String>,
-}
-
-fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&path.to_string_lossy())
-}
-
-/// A segment that lies in its file.
-pub(crate) struct Encoded {
-    pub(crate) times: Vec<i64>,
+/// A run that came to its end.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// What the source showed, and what was handed to the muxer.
+    pub(crate) witness: Witness,
     pub(crate) sequence_header: Vec<u8>,
     pub(crate) head: Vec<FrameHash>,
     pub(crate) next: Vec<FrameHash>,
-    decode_errors: u64,
-    warnings: Vec<String>,
-    bytes: u64,
-    elapsed_us: u64,
-    film_us: i64,
+    pub(crate) decode_errors: u64,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) bytes: u64,
+    pub(crate) elapsed_us: u64,
+    pub(crate) film_us: i64,
 }
 
 /// Why a step ended early.
@@ -213,6 +187,15 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The container of the output; segments are joined later.
+    fn container(&self) -> Container {
+        if self.segment.is_whole() {
+            self.job.plan.container
+        } else {
+            Container::Matroska
+        }
+    }
+
     fn video_index(&self) -> usize {
         self.video().map_or(0, |(index, _)| index)
     }
@@ -266,33 +249,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Encodes a whole file and puts it in its place.
-pub(crate) fn transcode(
-    job: &Job<'_>,
-    destination: &Destination,
-    observer: &mut dyn FnMut(&Event),
-) -> Result<Report> {
-    let (staged, file) = Staged::create(destination)?;
-    let output_error = |e| Error::output_io(Stage::Mux, destination.path(), e);
-    let target = (destination.path(), file.try_clone().map_err(output_error)?);
-    let encoded = run(job, &Segment::WHOLE, target, observer)?;
-    staged.publish(&file, destination)?;
-    Ok(Report {
-        output: destination.path().to_owned(),
-        frames: encoded.times.len() as u64,
-        source_bytes: job.info.size_bytes,
-        output_bytes: encoded.bytes,
-        elapsed_us: encoded.elapsed_us,
-        film_us: encoded.film_us,
-        decode_errors: encoded.decode_errors,
-        encoder: encoder_name(),
-        plan: job.plan.clone(),
-        warnings: encoded.warnings,
-    })
-}
-
 /// The video encoder with its version.
-fn encoder_name() -> String {
+pub(crate) fn encoder_name() -> String {
     match capabilities().svt_av1 {
         Some(version) => format!("SVT-AV1 {version}"),
         None => "SVT-AV1 (unknown version)".to_owned(),
@@ -306,12 +264,35 @@ pub(crate) fn run(
     segment: &Segment,
     (output, file): (&Path, File),
     observer: &mut dyn FnMut(&Event),
-) -> Result<Encoded> {
+) -> Result<Finished> {
     let stop = Stop::new(job.cancel.clone());
     let Ok(turn) = Turn::take(&stop, observer) else {
         return Err(Error::cancelled(Stage::Encode, job.source));
     };
-    let run = Run {
+    let run = new_run(job, segment, output, stop);
+    let dropped = dropped_streams(&run);
+    for warning in &dropped {
+        observer(&Event::Warning(warning.clone()));
+    }
+    let setup = setup::open(&run, Some(file))?;
+    let mut finished = go(&run, setup, Some(turn), observer)?;
+    for warning in &finished.warnings {
+        observer(&Event::Warning(warning.clone()));
+    }
+    finished.warnings.splice(0..0, dropped);
+    Ok(finished)
+}
+
+/// Goes through a whole film as an encode would, and writes nothing.
+pub(crate) fn watch(job: &Job<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Finished> {
+    let stop = Stop::new(job.cancel.clone());
+    let run = new_run(job, &Segment::WHOLE, job.source, stop);
+    let setup = setup::open(&run, None)?;
+    go(&run, setup, None, observer)
+}
+
+fn new_run<'a>(job: &'a Job<'a>, segment: &'a Segment, output: &'a Path, stop: Stop) -> Run<'a> {
+    Run {
         job,
         segment,
         output,
@@ -322,31 +303,31 @@ pub(crate) fn run(
             failure: Mutex::new(None),
             spare_frames: SpareFrames::default(),
         }),
-    };
-    let dropped = dropped_streams(&run);
-    for warning in &dropped {
-        observer(&Event::Warning(warning.clone()));
     }
-    let setup = setup::open(&run, file)?;
-    let sequence_header = setup.video_encoder.extradata();
-    let ended = run_steps(&run, setup, turn, observer);
+}
+
+fn go(
+    run: &Run<'_>,
+    setup: Setup<'_>,
+    turn: Option<Turn>,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Finished> {
+    let encoder = setup.video_encoder.as_ref();
+    let sequence_header = encoder.map(VideoEncoder::extradata).unwrap_or_default();
+    let ended = run_steps(run, setup, turn, observer);
     run.verdict()?;
     let Some(ended) = ended else {
         return Err(run.error(ErrorKind::Library, Stage::Encode, "a step ended early"));
     };
-    let mut encoded = ended.check(&run)?;
-    encoded.sequence_header = sequence_header;
-    for warning in &encoded.warnings {
-        observer(&Event::Warning(warning.clone()));
-    }
-    encoded.warnings.splice(0..0, dropped);
-    Ok(encoded)
+    let mut finished = ended.check(run)?;
+    finished.sequence_header = sequence_header;
+    Ok(finished)
 }
 
 fn run_steps(
     run: &Run<'_>,
     setup: Setup<'_>,
-    turn: Turn,
+    turn: Option<Turn>,
     observer: &mut dyn FnMut(&Event),
 ) -> Option<Ended> {
     let Setup {
@@ -360,6 +341,7 @@ fn run_steps(
         audio,
         mut muxer,
         tracks,
+        attachments,
         to_muxer,
         muxed,
     } = setup;
@@ -373,38 +355,43 @@ fn run_steps(
         let encode = encode::Task {
             shared: run.shared.clone(),
             encoder: video_encoder,
+            base: run.video_base(),
             turn,
             frames,
             muxer: to_muxer.clone(),
             track: video_track,
         }
         .spawn();
+        let mut voices = Vec::new();
         for voice in audio {
             let to_mux = to_muxer.clone();
-            scope.spawn(move || {
+            let sung = scope.spawn(move || {
                 let codecs = (voice.decoder, voice.encoder);
                 let done = audio::transcode(run, &voice.track, codecs, &voice.packets, &to_mux);
                 let _ = to_mux.send(Muxed::end(voice.track.track), 0);
-                run.guard(done)
+                Some((voice.track.source_index, run.guard(done)?))
             });
+            voices.push(sung);
         }
         drop(to_muxer);
-        let meter = run.guard(mux::mux(run, &mut muxer, &tracks, &muxed, observer));
+        let written = run.guard(mux::mux(run, &mut muxer, &tracks, &muxed, observer));
         // Whoever still waits for the muxer hears that it is gone.
         drop(muxed);
-        let reach = demux
-            .join()
-            .unwrap_or_else(|p| std::panic::resume_unwind(p));
-        let selector = filter
-            .join()
-            .unwrap_or_else(|p| std::panic::resume_unwind(p));
-        let times = encode.join(run);
-        let mut meter = meter?;
+        let (reach, selector) = (join(demux), join(filter));
+        let sound = voices.into_iter().map(join).collect::<Option<_>>();
+        let pictures = encode.join(run);
+        let (mut meter, packets) = written?;
         let bytes = muxer.bytes();
         meter.finish(run, bytes, observer);
+        let packets = tracks.iter().map(|t| t.source_index).zip(packets);
         Some(Ended {
             reach,
-            times: times?,
+            witness: Witness {
+                pictures: pictures?,
+                sound: sound?,
+                packets: packets.collect(),
+                attachments,
+            },
             selector: selector?,
             meter,
             bytes,
@@ -412,11 +399,31 @@ fn run_steps(
     })
 }
 
+/// What a thread returned. A panic of its goes on in this one.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// What the plan leaves out, told before hours are spent.
 fn dropped_streams(run: &Run<'_>) -> Vec<String> {
+    if !run.segment.is_whole() {
+        return Vec::new();
+    }
     let streams = run.job.plan.streams.iter();
-    streams
-        .filter(|stream| run.segment.is_whole() && stream.action == Action::Drop)
+    let dropped = streams.filter(|stream| stream.action == Action::Drop);
+    let mut warnings: Vec<_> = dropped
         .map(|stream| format!("stream {} is dropped: {}", stream.index, stream.reason))
-        .collect()
+        .collect();
+    let container = run.container();
+    let tags = kept_tags(&run.job.info.tags).into_keys();
+    let lost: Vec<_> = tags.filter(|tag| !container.holds_tag(tag)).collect();
+    if !lost.is_empty() {
+        let (name, lost) = (container.name(), lost.join(", "));
+        warnings.push(format!(
+            "tags that {name} has no place for are dropped: {lost}"
+        ));
+    }
+    warnings
 }

@@ -8,11 +8,13 @@ use ffmpeg_next::Packet;
 
 use super::progress::Meter;
 use super::queue::{Limits, Receiver, Sender, Stop, queue};
+use super::sink::Sink;
 use super::{Halt, Run};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::event::Event;
-use crate::ffi::{self, Muxer};
+use crate::ffi;
 use crate::units::TimeBase;
+use crate::witness::Packets;
 
 /// Packets on their way to the muxer. Small: the interleaver holds what must wait.
 const PACKETS: Limits = Limits {
@@ -48,6 +50,8 @@ impl Muxed {
 
 /// A track of the output.
 pub(super) struct Track {
+    /// Index of the stream in the source.
+    pub(super) source_index: usize,
     /// Index in the output file.
     pub(super) index: usize,
     /// Time base of the packets that come in.
@@ -58,6 +62,8 @@ pub(super) struct Track {
     pub(super) default_duration: i64,
     /// Added to every time, in ticks of `base`.
     pub(super) lead_ticks: i64,
+    /// The earliest time that the muxer takes.
+    pub(super) earliest_ms: i64,
     /// The video: its packets are the frames that progress counts.
     pub(super) is_video: bool,
 }
@@ -65,15 +71,16 @@ pub(super) struct Track {
 /// Writes everything that comes, and the trailer. Runs on the caller's thread.
 pub(super) fn mux(
     run: &Run<'_>,
-    muxer: &mut Muxer,
+    muxer: &mut Sink,
     tracks: &[Track],
     packets: &Receiver<Muxed>,
     observer: &mut dyn FnMut(&Event),
-) -> Result<Meter, Halt> {
+) -> Result<(Meter, Vec<Packets>), Halt> {
     let mut interleaver = Interleaver::new(tracks.iter().map(|track| track.dense));
     let mut meter = Meter::start();
     let shift = run.job.plan.timestamp_shift_ms;
     let mut latest = vec![i64::MIN; tracks.len()];
+    let mut written = vec![Packets::default(); tracks.len()];
     meter.tick(run, muxer.bytes(), observer);
     while let Some(muxed) = packets.receive()? {
         // Sound comes long before the encoder's first frame: the run is alive.
@@ -85,6 +92,7 @@ pub(super) fn mux(
         };
         ffi::default_duration(&mut packet, track.default_duration);
         let source_ticks = packet.pts();
+        record(&mut written[muxed.track], &packet, track, shift);
         retime(&mut packet, track, muxer.time_base(track.index), shift);
         let time = hold_back(&mut packet, &mut latest[muxed.track]);
         let bytes = packet.size();
@@ -106,7 +114,17 @@ pub(super) fn mux(
     }
     run.stop.check()?;
     muxer.finish().map_err(|e| write_error(run, muxer, e))?;
-    Ok(meter)
+    Ok((meter, written))
+}
+
+/// Notes a packet for whoever reads the file back. Nothing is noted where nothing
+/// was encoded.
+fn record(written: &mut Packets, packet: &Packet, track: &Track, shift_ms: i64) {
+    if let Some(content) = packet.data() {
+        let ticks = packet.pts().or(packet.dts()).unwrap_or(0);
+        let time_us = track.base.micros(ticks).saturating_add(shift_ms * 1000);
+        written.add(time_us, content);
+    }
 }
 
 /// Frames are decoded less than this before they are shown: 16 at 16 frames/s.
@@ -115,12 +133,7 @@ const LONGEST_REORDER_MS: i64 = 1000;
 /// Source ticks to the file's, moved by the plan's shift.
 fn retime(packet: &mut Packet, track: &Track, to: TimeBase, shift_ms: i64) {
     let shift = TimeBase::MILLIS.rescale(shift_ms, to);
-    // Opus may start a pre-skip before zero, which the muxer takes into account.
-    let earliest = if track.is_video || !track.dense {
-        0
-    } else {
-        i64::MIN
-    };
+    let earliest = TimeBase::MILLIS.rescale(track.earliest_ms, to);
     let place = |ticks: i64| {
         let ticks = ticks.saturating_add(track.lead_ticks);
         track
@@ -151,7 +164,7 @@ fn hold_back(packet: &mut Packet, latest: &mut i64) -> i64 {
     dts
 }
 
-fn write(run: &Run<'_>, muxer: &mut Muxer, track: &Track, mut packet: Packet) -> Result<(), Halt> {
+fn write(run: &Run<'_>, muxer: &mut Sink, track: &Track, mut packet: Packet) -> Result<(), Halt> {
     run.stop.check()?;
     muxer
         .write(&mut packet, track.index)
@@ -159,14 +172,14 @@ fn write(run: &Run<'_>, muxer: &mut Muxer, track: &Track, mut packet: Packet) ->
 }
 
 /// The operating system's word where it has one: libavformat's is a number.
-pub(super) fn write_error(run: &Run<'_>, muxer: &Muxer, error: ffmpeg::Error) -> Error {
+pub(super) fn write_error(run: &Run<'_>, muxer: &Sink, error: ffmpeg::Error) -> Error {
     match muxer.take_io_error() {
         Some(io) => Error::output_io(Stage::Mux, run.output, io),
         None => Error::new(
             ErrorKind::OutputIo,
             Stage::Mux,
             run.output,
-            "the Matroska muxer refused a packet",
+            format!("the {} muxer refused a packet", run.container().name()),
         )
         .with_library(error),
     }

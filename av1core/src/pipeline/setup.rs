@@ -1,19 +1,24 @@
 //! Opens everything a run needs, and writes the output's header.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::Packet;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::Run;
 use super::audio;
 use super::demux::{Route, packet_queue};
 use super::mux::{Muxed, Track, muxer_queue, write_error};
 use super::queue::{Receiver, Sender};
-use super::{Run, encoder_name};
+use super::sink::Sink;
+use super::tags::{encoder_tag, kept_tags};
+use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::ffi::{
     self, Decoder, Demuxer, Muxer, NewStream, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder,
-    SrtConverter, VideoEncoder,
+    TextConverter, VideoEncoder,
 };
 use crate::media::{StreamInfo, Tags};
 use crate::plan::{Action, VideoSettings};
@@ -26,12 +31,15 @@ pub(super) struct Setup<'a> {
     pub(super) routes: Vec<Route>,
     pub(super) packets: Receiver<Packet>,
     pub(super) video_decoder: Decoder,
-    pub(super) video_encoder: VideoEncoder,
+    /// `None` where the film is only watched; so too for sound.
+    pub(super) video_encoder: Option<VideoEncoder>,
     pub(super) video_track: usize,
     pub(super) settings: &'a VideoSettings,
     pub(super) audio: Vec<Voice<'a>>,
-    pub(super) muxer: Muxer,
+    pub(super) muxer: Sink,
     pub(super) tracks: Vec<Track>,
+    /// XXH3 of what is attached, by the stream's index in the source.
+    pub(super) attachments: BTreeMap<usize, u64>,
     pub(super) to_muxer: Sender<Muxed>,
     pub(super) muxed: Receiver<Muxed>,
 }
@@ -40,11 +48,12 @@ pub(super) struct Setup<'a> {
 pub(super) struct Voice<'a> {
     pub(super) track: audio::Track<'a>,
     pub(super) decoder: Decoder,
-    pub(super) encoder: OpusEncoder,
+    pub(super) encoder: Option<OpusEncoder>,
     pub(super) packets: Receiver<Packet>,
 }
 
-pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
+/// Opens it all; without a `file` the film is only watched.
+pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
     let demuxer = probe::open(run.job.source, Stage::Demux, run.job.cancel)?;
     if demuxer.stream_count() != run.job.plan.streams.len() {
         let message = "changed since it was looked at; try again";
@@ -54,10 +63,16 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
         return Err(run.error(ErrorKind::NoVideo, Stage::Plan, "the plan has no video"));
     };
     let video_decoder = open_decoder(run, &demuxer, index, settings.decoder_threads)?;
-    let video_encoder =
-        VideoEncoder::open(settings, run.video_base()).map_err(|e| video_encoder_error(run, e))?;
-    let muxer = Muxer::new(file)
-        .map_err(|e| run.library_error(ErrorKind::Library, Stage::Mux, "no Matroska muxer", e))?;
+    let (video_encoder, muxer) = match file {
+        Some(file) => {
+            let encoder = VideoEncoder::open(settings, run.video_base())
+                .map_err(|e| video_encoder_error(run, e))?;
+            let muxer = Muxer::new(file, run.container())
+                .map_err(|e| run.library_error(ErrorKind::Library, Stage::Mux, "no muxer", e))?;
+            (Some(encoder), Sink::File(muxer))
+        }
+        None => (None, Sink::Nowhere),
+    };
     let (packets_in, packets) = packet_queue(&run.stop);
     let (to_muxer, muxed) = muxer_queue(&run.stop);
     let mut opener = Opener {
@@ -66,6 +81,8 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
         muxer,
         tracks: Vec::new(),
         audio: Vec::new(),
+        attachments: BTreeMap::new(),
+        covers: Vec::new(),
         to_muxer: &to_muxer,
     };
     let mut video_track = 0;
@@ -73,7 +90,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
     let mut routes = Vec::new();
     for stream in &run.job.info.streams {
         let route = if stream.index == index {
-            video_track = opener.add_video(stream, &video_encoder, settings)?;
+            video_track = opener.add_video(stream, video_encoder.as_ref(), settings)?;
             packets_in.take().map_or(Route::Discard, Route::Decode)
         } else if run.segment.is_whole() {
             opener.add(stream)?
@@ -87,11 +104,18 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
         mut muxer,
         tracks,
         audio,
+        attachments,
+        covers,
         ..
     } = opener;
     muxer
         .write_header()
         .map_err(|e| write_error(run, &muxer, e))?;
+    for (index, mut picture) in covers {
+        muxer
+            .write(&mut picture, index)
+            .map_err(|e| write_error(run, &muxer, e))?;
+    }
     Ok(Setup {
         demuxer,
         routes,
@@ -103,6 +127,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
         audio,
         muxer,
         tracks,
+        attachments,
         to_muxer,
         muxed,
     })
@@ -112,9 +137,12 @@ pub(super) fn open<'a>(run: &Run<'a>, file: File) -> Result<Setup<'a>> {
 struct Opener<'r, 'a> {
     run: &'r Run<'a>,
     demuxer: &'r Demuxer,
-    muxer: Muxer,
+    muxer: Sink,
     tracks: Vec<Track>,
     audio: Vec<Voice<'a>>,
+    attachments: BTreeMap<usize, u64>,
+    /// Attached pictures, by the output's stream.
+    covers: Vec<(usize, Packet)>,
     to_muxer: &'r Sender<Muxed>,
 }
 
@@ -122,22 +150,31 @@ impl<'a> Opener<'_, 'a> {
     fn add_video(
         &mut self,
         stream: &StreamInfo,
-        encoder: &VideoEncoder,
+        encoder: Option<&VideoEncoder>,
         settings: &VideoSettings,
     ) -> Result<usize> {
-        let mut tags = stream_tags(stream);
+        let mut tags = kept_tags(&stream.tags);
         tags.insert("ENCODER".to_owned(), encoder_tag(settings));
-        let new = NewStream::Encoded {
-            context: encoder.context(),
-            frame_rate: constant_frame_rate(stream),
+        let index = match encoder {
+            Some(encoder) => {
+                let new = NewStream::Video {
+                    context: encoder.context(),
+                    frame_rate: constant_frame_rate(stream),
+                    mastering_display: settings.mastering_display.as_ref(),
+                    content_light: settings.content_light,
+                };
+                self.add_stream(stream, &new, &tags)?
+            }
+            None => 0,
         };
-        let index = self.add_stream(stream, &new, &tags)?;
         Ok(self.add_track(Track {
+            source_index: stream.index,
             index,
             base: self.run.video_base(),
             dense: true,
             default_duration: self.run.frame_ticks(),
             lead_ticks: 0,
+            earliest_ms: 0,
             is_video: true,
         }))
     }
@@ -148,22 +185,19 @@ impl<'a> Opener<'_, 'a> {
         let base = self.demuxer.time_base(stream.index);
         match action {
             Action::EncodeAudio(settings) => {
-                let encoder = OpusEncoder::open(settings)
-                    .map_err(|e| audio_encoder_error(run, e).with_stream(stream.index))?;
-                let decoder = open_decoder(run, self.demuxer, stream.index, Some(1))?;
-                let new = NewStream::Encoded {
-                    context: encoder.context(),
-                    frame_rate: None,
+                let encoder = match self.muxer {
+                    Sink::File(_) => Some(
+                        OpusEncoder::open(settings)
+                            .map_err(|e| audio_encoder_error(run, e).with_stream(stream.index))?,
+                    ),
+                    Sink::Nowhere => None,
                 };
-                let index = self.add_stream(stream, &new, &stream_tags(stream))?;
-                let track = self.add_track(Track {
-                    index,
-                    base: TimeBase::new(1, OPUS_RATE_HZ as i32),
-                    dense: true,
-                    default_duration: OPUS_FRAME_SAMPLES as i64,
-                    lead_ticks: self.muxer.codec_delay_samples(index),
-                    is_video: false,
-                });
+                let decoder = open_decoder(run, self.demuxer, stream.index, Some(1))?;
+                let context = encoder.as_ref().map(OpusEncoder::context);
+                let index = self.add_encoded(stream, context)?;
+                let ticks = TimeBase::new(1, OPUS_RATE_HZ as i32);
+                let frame_ticks = Some(OPUS_FRAME_SAMPLES as i64);
+                let track = self.add_timed(stream.index, index, ticks, frame_ticks);
                 let (packets_in, packets) = packet_queue(&run.stop);
                 self.audio.push(Voice {
                     track: audio::Track {
@@ -178,22 +212,28 @@ impl<'a> Opener<'_, 'a> {
                 });
                 Ok(Route::Decode(packets_in))
             }
+            Action::Copy if stream.disposition.attached_picture => {
+                self.add_cover(stream)?;
+                Ok(Route::Discard)
+            }
             Action::Copy => {
                 let parameters = self.parameters(stream)?;
                 let new = NewStream::Copied {
                     parameters: &parameters,
                     sample_aspect_ratio: stream.video().and_then(|v| v.sample_aspect_ratio),
                 };
-                let index = self.add_stream(stream, &new, &stream_tags(stream))?;
-                let track = self.add_sparse(index, base);
+                let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
+                let track = self.add_timed(stream.index, index, base, None);
                 Ok(Route::Copy(self.to_muxer.clone(), track))
             }
             Action::ConvertSubtitle => {
-                let converter = SrtConverter::new(self.parameters(stream)?, base)
+                let codec = run.container().text_subtitles();
+                let converter = TextConverter::new(self.parameters(stream)?, base, codec)
                     .map_err(|e| self.failed(stream, "cannot convert subtitles", e))?;
-                let index = self.add_stream(stream, &NewStream::Srt, &stream_tags(stream))?;
-                let track = self.add_sparse(index, base);
-                Ok(Route::Srt(
+                let context = Some(converter.context());
+                let index = self.add_encoded(stream, context)?;
+                let track = self.add_timed(stream.index, index, base, None);
+                Ok(Route::Text(
                     self.to_muxer.clone(),
                     track,
                     Box::new(converter),
@@ -208,10 +248,11 @@ impl<'a> Opener<'_, 'a> {
                 } else {
                     self.demuxer.attached_file(stream.index)
                 };
-                let mut tags = stream_tags(stream);
+                let mut tags = kept_tags(&stream.tags);
                 tags.insert("filename".to_owned(), file_name.clone());
                 tags.insert("mimetype".to_owned(), mime_type.clone());
                 let content = content.unwrap_or_default();
+                self.attachments.insert(stream.index, xxh3_64(&content));
                 self.add_stream(stream, &NewStream::Attachment { content: &content }, &tags)?;
                 Ok(Route::Discard)
             }
@@ -220,23 +261,61 @@ impl<'a> Opener<'_, 'a> {
         }
     }
 
+    /// Adds sound that is encoded, which has a `frame_ticks`, or what is copied.
     /// Copied Opus and subtitles come when they come; the others do not wait.
-    fn add_sparse(&mut self, index: usize, base: TimeBase) -> usize {
-        let delay = self.muxer.codec_delay_samples(index);
+    fn add_timed(
+        &mut self,
+        source_index: usize,
+        index: usize,
+        base: TimeBase,
+        frame_ticks: Option<i64>,
+    ) -> usize {
+        let delay = self.muxer.codec_delay(index);
         let samples = TimeBase::new(1, OPUS_RATE_HZ as i32);
         self.add_track(Track {
+            source_index,
             index,
             base,
-            dense: false,
-            default_duration: 0,
-            lead_ticks: samples.rescale(delay, base),
+            dense: frame_ticks.is_some(),
+            default_duration: frame_ticks.unwrap_or(0),
+            lead_ticks: samples.rescale(delay.left_to_us, base),
+            earliest_ms: samples.rescale(-delay.added_by_muxer, TimeBase::MILLIS),
             is_video: false,
         })
+    }
+
+    /// A picture that is attached to an MP4 file: a stream with one packet.
+    fn add_cover(&mut self, stream: &StreamInfo) -> Result<()> {
+        let content = self.demuxer.attached_picture(stream.index);
+        let content = content.unwrap_or_default();
+        let parameters = self.parameters(stream)?;
+        let new = NewStream::Cover {
+            parameters: &parameters,
+        };
+        let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
+        self.attachments.insert(stream.index, xxh3_64(&content));
+        self.covers.push((index, Packet::copy(&content)));
+        Ok(())
     }
 
     fn add_track(&mut self, track: Track) -> usize {
         self.tracks.push(track);
         self.tracks.len() - 1
+    }
+
+    /// A stream for an encoder's packets. Without an encoder nothing is written.
+    fn add_encoded(
+        &mut self,
+        stream: &StreamInfo,
+        context: Option<&ffmpeg::codec::Context>,
+    ) -> Result<usize> {
+        match context {
+            Some(context) => {
+                let new = NewStream::Encoded { context };
+                self.add_stream(stream, &new, &kept_tags(&stream.tags))
+            }
+            None => Ok(0),
+        }
     }
 
     fn add_stream(
@@ -245,13 +324,22 @@ impl<'a> Opener<'_, 'a> {
         new: &NewStream<'_>,
         tags: &Tags,
     ) -> Result<usize> {
-        let added = self.muxer.add(new, tags, stream.disposition);
-        added.map_err(|e| self.failed(stream, "cannot be added to a Matroska file", e))
+        let container = self.run.container();
+        let mut tags = tags.clone();
+        if container == Container::Mp4
+            && let Some(title) = stream.title()
+        {
+            // libavformat 5.1 writes no title of a track; players show this instead.
+            tags.insert("handler_name".to_owned(), title.to_owned());
+        }
+        let added = self.muxer.add(new, &tags, stream.disposition);
+        let message = format!("cannot be added to the {} file", container.name());
+        added.map_err(|e| self.failed(stream, &message, e))
     }
 
     fn add_file_facts(&mut self) -> Result<()> {
         let run = self.run;
-        self.muxer.set_tags(&file_tags(&run.job.info.tags));
+        self.muxer.set_tags(&kept_tags(&run.job.info.tags));
         if !run.segment.is_whole() {
             return Ok(());
         }
@@ -326,17 +414,6 @@ fn audio_encoder_error(run: &Run<'_>, error: ffmpeg::Error) -> Error {
     run.library_error(kind, Stage::Encode, message, error)
 }
 
-/// The settings that made the stream, for whoever finds the file later.
-fn encoder_tag(settings: &VideoSettings) -> String {
-    format!(
-        "av1core {} libsvtav1 ({}) preset={} crf={}",
-        env!("CARGO_PKG_VERSION"),
-        encoder_name(),
-        settings.preset.get(),
-        settings.crf.get()
-    )
-}
-
 /// The frame rate, if every frame lasts equally long as far as the header knows.
 fn constant_frame_rate(stream: &StreamInfo) -> Option<Ratio> {
     let video = stream.video()?;
@@ -344,55 +421,4 @@ fn constant_frame_rate(stream: &StreamInfo) -> Option<Ratio> {
     // Average rates come from rounded durations: one in a thousand is rounding.
     let equal = (average.as_f64() / nominal.as_f64() - 1.0).abs() < 1e-3;
     equal.then_some(nominal)
-}
-
-/// Tags that say how the source was made or muxed, which is no longer true.
-const STALE_TAGS: [&str; 9] = [
-    "bps",
-    "compatible_brands",
-    "duration",
-    "encoder",
-    "major_brand",
-    "minor_version",
-    "number_of_bytes",
-    "number_of_frames",
-    "vendor_id",
-];
-
-fn is_stale(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    // mkvmerge's statistics come with a language behind the key (`BPS-eng`).
-    let name = key.split('-').next().unwrap_or(&key);
-    name.starts_with("_statistics") || STALE_TAGS.contains(&name)
-}
-
-fn stream_tags(stream: &StreamInfo) -> Tags {
-    file_tags(&stream.tags)
-}
-
-fn file_tags(tags: &Tags) -> Tags {
-    let kept = tags.iter().filter(|(key, _)| !is_stale(key));
-    kept.map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statistics_of_the_old_stream_are_not_kept() {
-        for stale in [
-            "BPS",
-            "BPS-eng",
-            "DURATION",
-            "_STATISTICS_TAGS-eng",
-            "encoder",
-        ] {
-            assert!(is_stale(stale), "{stale}");
-        }
-        for kept in ["title", "language", "creation_time", "bps_note"] {
-            assert!(!is_stale(kept), "{kept}");
-        }
-    }
 }

@@ -5,19 +5,20 @@
 //! source's order, with what becomes of it and why in words a user understands.
 
 mod audio;
+mod fit;
 mod options;
 mod other;
+mod reason;
 mod video;
-
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::audio::{AudioSettings, default_bitrate_kbps};
 pub use self::options::{Allow, BitDepth, Options};
+pub use self::reason::{RejectReason, SkipReason};
 pub use self::video::{VideoFilter, VideoSettings};
 
-use crate::error::{Error, ErrorKind, Stage};
+use crate::container::Container;
 use crate::media::{Disposition, MediaInfo, StreamInfo, StreamKind};
 use crate::units::TimeBase;
 
@@ -44,6 +45,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Plan {
+    /// The container of the output.
+    #[serde(default)]
+    pub container: Container,
     /// One entry for each source stream, in the source's order.
     pub streams: Vec<StreamPlan>,
     /// Added to every timestamp, in milliseconds (the unit of the output's
@@ -82,7 +86,8 @@ pub enum Action {
     EncodeAudio(AudioSettings),
     /// Its packets are copied.
     Copy,
-    /// Text subtitles of another format become SRT.
+    /// Text subtitles of another format become the container's own: SRT in Matroska,
+    /// mov_text in MP4.
     ConvertSubtitle,
     /// Kept as an attached file.
     Attach {
@@ -93,154 +98,6 @@ pub enum Action {
     },
     /// Not in the output.
     Drop,
-}
-
-/// Why a file is left alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SkipReason {
-    /// The video is AV1.
-    #[error("the video is AV1 already")]
-    AlreadyAv1,
-    /// More chroma than AV1's main profile holds.
-    #[error("the video is {pixel_format}, which 4:2:0 would lose colour detail of")]
-    ChromaLoss {
-        /// Pixel format of the source.
-        pixel_format: String,
-    },
-    /// More than 10 bits a sample.
-    #[error("the video has {bits} bits a sample, and 10 are the most that can be kept")]
-    DepthLoss {
-        /// Bits per sample of the source.
-        bits: u8,
-    },
-    /// An alpha plane.
-    #[error("the video has a transparency (alpha) plane, which AV1 cannot hold")]
-    AlphaLoss,
-    /// Dolby Vision.
-    #[error("the video is Dolby Vision profile {profile}, whose dynamic metadata would be lost")]
-    DolbyVision {
-        /// Dolby Vision profile.
-        profile: u8,
-    },
-    /// HDR10+.
-    #[error("the video is HDR10+, whose dynamic metadata would be lost")]
-    Hdr10Plus,
-    /// Smaller than the encoder takes.
-    #[error("the picture is {width}x{height}, and the encoder takes nothing below 64x64")]
-    PictureTooSmall {
-        /// Picture width.
-        width: u32,
-        /// Picture height.
-        height: u32,
-    },
-    /// Width or height is odd.
-    #[error("the picture is {width}x{height}, and SVT-AV1 takes only even sizes")]
-    OddSize {
-        /// Picture width.
-        width: u32,
-        /// Picture height.
-        height: u32,
-    },
-    /// The display matrix is not made of quarter turns.
-    #[error("the picture is turned by an angle that is not a quarter turn")]
-    OddAngle,
-    /// A file of one picture.
-    #[error("is a picture ({codec}), not a film")]
-    StillPicture {
-        /// Name of the codec by libavcodec.
-        codec: String,
-    },
-}
-
-impl SkipReason {
-    /// The command line's flag that takes the file all the same, where there is one.
-    #[must_use]
-    pub fn allowed_by(&self) -> Option<&'static str> {
-        match self {
-            Self::AlreadyAv1 => Some("--allow-av1"),
-            Self::ChromaLoss { .. } => Some("--allow-chroma-loss"),
-            Self::DepthLoss { .. } => Some("--allow-depth-loss"),
-            Self::AlphaLoss => Some("--allow-alpha-loss"),
-            Self::DolbyVision { .. } | Self::Hdr10Plus => Some("--allow-dynamic-hdr-loss"),
-            Self::PictureTooSmall { .. }
-            | Self::OddSize { .. }
-            | Self::OddAngle
-            | Self::StillPicture { .. } => None,
-        }
-    }
-}
-
-/// Why a file cannot be encoded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RejectReason {
-    /// Nothing to see.
-    #[error("has no video stream")]
-    NoVideo,
-    /// Encrypted samples.
-    #[error("stream {index} is encrypted")]
-    Encrypted {
-        /// Index of the stream.
-        index: usize,
-    },
-    /// No decoder.
-    #[error("stream {index} has a codec that cannot be decoded here ({codec})")]
-    UnknownCodec {
-        /// Index of the stream.
-        index: usize,
-        /// Name of the codec by libavcodec.
-        codec: String,
-    },
-    /// Sound is declared, but none of it was found.
-    #[error(
-        "stream {index} is declared as sound, and none of it was found where the file begins: it \
-         is damaged, or starts late, and a remux shows it from the start"
-    )]
-    NoSound {
-        /// Index of the stream.
-        index: usize,
-    },
-    /// The header promises video, but no frame decodes.
-    #[error("no frame of video stream {index} decodes: the file is damaged or cut short")]
-    NoFrame {
-        /// Index of the stream.
-        index: usize,
-    },
-}
-
-impl RejectReason {
-    /// The kind of the error that [`transcode`](crate::transcode) returns for it.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NoVideo => ErrorKind::NoVideo,
-            Self::Encrypted { .. } => ErrorKind::Encrypted,
-            Self::UnknownCodec { .. } => ErrorKind::UnknownCodec,
-            Self::NoSound { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
-        }
-    }
-
-    /// The stream concerned.
-    fn stream(&self) -> Option<usize> {
-        match self {
-            Self::NoVideo => None,
-            Self::Encrypted { index }
-            | Self::UnknownCodec { index, .. }
-            | Self::NoSound { index }
-            | Self::NoFrame { index } => Some(*index),
-        }
-    }
-
-    pub(crate) fn into_error(self, source: &Path) -> Error {
-        let error = Error::new(self.kind(), Stage::Plan, source, self.to_string());
-        match self.stream() {
-            Some(index) => error.at_stream(index),
-            None => error,
-        }
-    }
 }
 
 /// Decides what becomes of a file.
@@ -301,8 +158,14 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
             })
         })
         .collect();
+    let container = options.container;
+    let streams = streams.and_then(|mut streams| match container {
+        Container::Matroska => Ok(streams),
+        Container::Mp4 => fit::to_mp4(&mut streams, info).map(|()| streams),
+    });
     match streams {
         Ok(streams) => Verdict::Transcode(Plan {
+            container,
             streams,
             timestamp_shift_ms: timestamp_shift_ms(info),
             estimated_frames: video::estimated_frames(video, info.duration_us),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::Container;
 use crate::units::{Crf, Preset};
 
 /// What the caller wants of an encode; the default suits a film library.
@@ -16,6 +17,8 @@ use crate::units::{Crf, Preset};
 #[serde(default)]
 #[non_exhaustive]
 pub struct Options {
+    /// Container of the output. [`transcode`](crate::transcode()) goes by the output's name.
+    pub container: Container,
     /// Speed of the video encoder; `None` chooses by picture size.
     pub preset: Option<Preset>,
     /// Quality of the video; `None` chooses by picture size and HDR.
@@ -26,7 +29,7 @@ pub struct Options {
     pub keyframe_interval_s: u32,
     /// Film grain synthesis strength, 0 (off) to 50.
     pub film_grain: u8,
-    /// The encoder's `lp` (how many processors it plans for); `None` leaves it to the encoder.
+    /// How many processors the encoder plans for; `None` leaves it to the encoder.
     pub encoder_threads: Option<u32>,
     /// Threads of the video decoder; `None` leaves it to libavcodec.
     pub decoder_threads: Option<u32>,
@@ -41,6 +44,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            container: Container::Matroska,
             preset: None,
             crf: None,
             bit_depth: BitDepth::Ten,

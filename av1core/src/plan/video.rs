@@ -34,7 +34,7 @@ pub struct VideoSettings {
     pub crf: Crf,
     /// Film grain synthesis strength.
     pub film_grain: u8,
-    /// The encoder's `lp`.
+    /// How many processors the encoder plans for.
     pub encoder_threads: Option<u32>,
     /// Threads of the decoder.
     pub decoder_threads: Option<u32>,

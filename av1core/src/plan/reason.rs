@@ -1,0 +1,164 @@
+//! Why a file is not encoded, in words a user understands.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Stage};
+
+/// Why a file is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// The video is AV1.
+    #[error("the video is AV1 already")]
+    AlreadyAv1,
+    /// More chroma than AV1's main profile holds.
+    #[error("the video is {pixel_format}, which 4:2:0 would lose colour detail of")]
+    ChromaLoss {
+        /// Pixel format of the source.
+        pixel_format: String,
+    },
+    /// More than 10 bits a sample.
+    #[error("the video has {bits} bits a sample, and 10 are the most that can be kept")]
+    DepthLoss {
+        /// Bits per sample of the source.
+        bits: u8,
+    },
+    /// An alpha plane.
+    #[error("the video has a transparency (alpha) plane, which AV1 cannot hold")]
+    AlphaLoss,
+    /// Dolby Vision.
+    #[error("the video is Dolby Vision profile {profile}, whose dynamic metadata would be lost")]
+    DolbyVision {
+        /// Dolby Vision profile.
+        profile: u8,
+    },
+    /// HDR10+.
+    #[error("the video is HDR10+, whose dynamic metadata would be lost")]
+    Hdr10Plus,
+    /// Smaller than the encoder takes.
+    #[error("the picture is {width}x{height}, and the encoder takes nothing below 64x64")]
+    PictureTooSmall {
+        /// Picture width.
+        width: u32,
+        /// Picture height.
+        height: u32,
+    },
+    /// Width or height is odd.
+    #[error("the picture is {width}x{height}, and SVT-AV1 takes only even sizes")]
+    OddSize {
+        /// Picture width.
+        width: u32,
+        /// Picture height.
+        height: u32,
+    },
+    /// The display matrix is not made of quarter turns.
+    #[error("the picture is turned by an angle that is not a quarter turn")]
+    OddAngle,
+    /// A file of one picture.
+    #[error("is a picture ({codec}), not a film")]
+    StillPicture {
+        /// Name of the codec by libavcodec.
+        codec: String,
+    },
+    /// MP4 is asked for, and something of the source has no place in it.
+    #[error("MP4 cannot hold {what} (stream {index}); name the output .mkv")]
+    DoesNotFit {
+        /// Index of the stream.
+        index: usize,
+        /// What it is that does not fit.
+        what: String,
+    },
+}
+
+impl SkipReason {
+    /// The command line's flag that takes the file all the same, where there is one.
+    #[must_use]
+    pub fn allowed_by(&self) -> Option<&'static str> {
+        match self {
+            Self::AlreadyAv1 => Some("--allow-av1"),
+            Self::ChromaLoss { .. } => Some("--allow-chroma-loss"),
+            Self::DepthLoss { .. } => Some("--allow-depth-loss"),
+            Self::AlphaLoss => Some("--allow-alpha-loss"),
+            Self::DolbyVision { .. } | Self::Hdr10Plus => Some("--allow-dynamic-hdr-loss"),
+            Self::PictureTooSmall { .. }
+            | Self::OddSize { .. }
+            | Self::OddAngle
+            | Self::StillPicture { .. }
+            | Self::DoesNotFit { .. } => None,
+        }
+    }
+}
+
+/// Why a file cannot be encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// Nothing to see.
+    #[error("has no video stream")]
+    NoVideo,
+    /// Encrypted samples.
+    #[error("stream {index} is encrypted")]
+    Encrypted {
+        /// Index of the stream.
+        index: usize,
+    },
+    /// No decoder.
+    #[error("stream {index} has a codec that cannot be decoded here ({codec})")]
+    UnknownCodec {
+        /// Index of the stream.
+        index: usize,
+        /// Name of the codec by libavcodec.
+        codec: String,
+    },
+    /// Sound is declared, but none of it was found.
+    #[error(
+        "stream {index} is declared as sound, and none of it was found where the file begins: it \
+         is damaged, or starts late, and a remux shows it from the start"
+    )]
+    NoSound {
+        /// Index of the stream.
+        index: usize,
+    },
+    /// The header promises video, but no frame decodes.
+    #[error("no frame of video stream {index} decodes: the file is damaged or cut short")]
+    NoFrame {
+        /// Index of the stream.
+        index: usize,
+    },
+}
+
+impl RejectReason {
+    /// The kind of the error that [`transcode`](crate::transcode) returns for it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoVideo => ErrorKind::NoVideo,
+            Self::Encrypted { .. } => ErrorKind::Encrypted,
+            Self::UnknownCodec { .. } => ErrorKind::UnknownCodec,
+            Self::NoSound { .. } | Self::NoFrame { .. } => ErrorKind::Damaged,
+        }
+    }
+
+    /// The stream concerned.
+    fn stream(&self) -> Option<usize> {
+        match self {
+            Self::NoVideo => None,
+            Self::Encrypted { index }
+            | Self::UnknownCodec { index, .. }
+            | Self::NoSound { index }
+            | Self::NoFrame { index } => Some(*index),
+        }
+    }
+
+    pub(crate) fn into_error(self, source: &Path) -> Error {
+        let error = Error::new(self.kind(), Stage::Plan, source, self.to_string());
+        match self.stream() {
+            Some(index) => error.at_stream(index),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Steps of recipes that no version of the `ffmpeg` command does: bytes put where
+//! they make the file that is wanted.
+
+use std::fs;
+
+use crate::support::recipe::{find, patch};
+use crate::support::{Scratch, clip, tests_folder};
+
+/// Runs a step such as `matrix film.mp4 0 1 -1 0`.
+pub(crate) fn run(step: &str, folder: &Scratch) {
+    let words: Vec<_> = step.split_whitespace().collect();
+    let ([name, file], rest) = words.split_first_chunk().expect("a name and a file");
+    let path = folder.file(file);
+    let copied = match *name {
+        "text" => Some(tests_folder().join("corpus/texts").join(file)),
+        "clip" => Some(clip(file)),
+        _ => None,
+    };
+    if let Some(from) = copied {
+        fs::copy(from, &path).unwrap_or_else(|e| panic!("{step}: {e}"));
+        return;
+    }
+    let mut bytes = fs::read(&path).unwrap_or_else(|e| panic!("{step}: {e}"));
+    let numbers = || rest.iter().map(|word| word.parse().expect("a number"));
+    match *name {
+        "matrix" => matrix(&mut bytes, &numbers().collect::<Vec<i32>>()),
+        "dolby_vision" => dolby_vision(&mut bytes, numbers().next().expect("a profile")),
+        "hdr10_plus" => bytes = hdr10_plus(&bytes),
+        "append" => bytes.extend(fs::read(folder.file(rest[0])).expect("a second file")),
+        "tail" => drop(bytes.drain(..numbers().next().expect("a length") as usize)),
+        "replace" => {
+            let (from, to) = (rest[0].as_bytes(), rest[1].as_bytes());
+            assert!(patch(&mut bytes, from, to) > 0);
+        }
+        unknown => panic!("no craft {unknown:?}"),
+    }
+    fs::write(&path, bytes).expect("written");
+}
+
+/// Puts a display matrix into the first track's header of an MP4 file. The command
+/// writes it one way up to FFmpeg 5 and another way from 6 on.
+fn matrix(bytes: &mut [u8], abcd: &[i32]) {
+    let header = find(bytes, b"tkhd").expect("a track header");
+    // Version 0: 4 type, 4 version, 20 times and id, 8 reserved, 8 layer and volume.
+    for (place, value) in [0, 4, 12, 16].into_iter().zip(abcd) {
+        let at = header + 44 + place;
+        bytes[at..at + 4].copy_from_slice(&(value * 0x1_0000).to_be_bytes());
+    }
+}
+
+/// Puts a Dolby Vision configuration into the HEVC track of an MP4 file whose index
+/// stands at its end, so that no offset moves.
+fn dolby_vision(bytes: &mut Vec<u8>, profile: i32) {
+    let index = find(bytes, b"moov").expect("an index");
+    assert!(find(bytes, b"mdat").expect("pictures") < index);
+    let profile = u8::try_from(profile).expect("a profile");
+    // Version 1.0; profile (7 bits), level 3 (6 bits), with RPU and base layer;
+    // compatible with HDR10 where the profile is 8.
+    let compatible = if profile == 8 { 0x10 } else { 0 };
+    let mut record = vec![1, 0, profile << 1, (3 << 3) | 0b101, compatible];
+    record.resize(24, 0);
+    let kind = if profile > 7 { b"dvvC" } else { b"dvcC" };
+    let length = u32::try_from(8 + record.len()).expect("short");
+    let mut box_bytes = length.to_be_bytes().to_vec();
+    box_bytes.extend(kind);
+    box_bytes.extend(record);
+    // Each box from the outermost to the sample entry grows by it.
+    let mut at = index;
+    for name in [
+        b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1",
+    ] {
+        at += find(&bytes[at..], name).expect("a box");
+        let size = &mut bytes[at - 4..at];
+        let grown = u32::from_be_bytes(size.try_into().expect("four")) + length;
+        size.copy_from_slice(&grown.to_be_bytes());
+    }
+    let entry = u32::from_be_bytes(bytes[at - 4..at].try_into().expect("four"));
+    let end = at - 4 + (entry - length) as usize;
+    bytes.splice(end..end, box_bytes);
+}
+
+/// Puts an HDR10+ message (SMPTE ST 2094-40) before each picture of a raw HEVC
+/// stream, whose pictures are one slice each.
+fn hdr10_plus(stream: &[u8]) -> Vec<u8> {
+    let message = escaped(&dynamic_metadata());
+    let mut out = Vec::new();
+    let mut at = 0;
+    while let Some(next) = find(&stream[at..], &[0, 0, 1]) {
+        let start = at + next;
+        // A four-byte start code keeps its zero.
+        let zero = usize::from(start > at && stream[start - 1] == 0);
+        out.extend(&stream[at..start - zero]);
+        let kind = (stream[start + 3] >> 1) & 0x3f;
+        if kind < 32 {
+            // NAL type 39: a prefix SEI message.
+            out.extend([0, 0, 0, 1, 39 << 1, 1]);
+            out.extend(&message);
+        }
+        out.extend(&stream[start - zero..start + 3]);
+        at = start + 3;
+    }
+    out.extend(&stream[at..]);
+    out
+}
+
+/// The SEI payload: one window, no percentiles, no tone mapping.
+fn dynamic_metadata() -> Vec<u8> {
+    // Country 0xB5, provider 0x003C, its code 1, application 4 in version 1.
+    let mut bits = Bits(Vec::new());
+    for (value, length) in [
+        (0xB5, 8),
+        (0x003C, 16),
+        (1, 16),
+        (4, 8),
+        (1, 8),
+        (1, 2),       // windows
+        (4000, 27),   // luminance of the target
+        (0, 1),       // no actual peak of the target
+        (10_000, 17), // maxima of red, green, blue
+        (10_000, 17),
+        (10_000, 17),
+        (2000, 17), // average
+        (0, 4),     // percentiles
+        (0, 10),    // bright pixels
+        (0, 1),     // no actual peak of the master
+        (0, 1),     // no tone mapping
+        (0, 1),     // no saturation mapping
+    ] {
+        bits.push(value, length);
+    }
+    let payload = bits.bytes();
+    let length = u8::try_from(payload.len()).expect("short");
+    // Message type 4: registered user data. 0x80 ends the NAL unit.
+    [&[4, length], payload.as_slice(), &[0x80]].concat()
+}
+
+struct Bits(Vec<bool>);
+
+impl Bits {
+    fn push(&mut self, value: u32, length: u32) {
+        self.0
+            .extend((0..length).rev().map(|bit| value >> bit & 1 == 1));
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let byte = |bits: &[bool]| {
+            let set = bits.iter().enumerate().filter(|(_, set)| **set);
+            set.map(|(place, _)| 0x80 >> place).sum()
+        };
+        self.0.chunks(8).map(byte).collect()
+    }
+}
+
+/// A byte 3 after two zeros, where the stream would look like a start code.
+fn escaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for byte in bytes {
+        if *byte <= 3 && out.ends_with(&[0, 0]) {
+            out.push(3);
+        }
+        out.push(*byte);
+    }
+    out
+}
