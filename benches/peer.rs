@@ -122,7 +122,7 @@ fn against_command(runner: &Runner, clip: &Path, preset: u8, args: &Args) -> Res
     let pairs = abba(
         &name,
         args.pairs,
-        || runner.engine(clip, &our_output, &parameters, "--quiet"),
+        || runner.engine(clip, &our_output, &parameters),
         || runner.command(clip, &their_output, &parameters),
     )?;
     for output in [&our_output, &their_output] {
@@ -148,7 +148,7 @@ fn against_bare(runner: &Runner, clip: &Path, preset: u8, args: &Args) -> Result
     let pairs = abba(
         &name,
         args.pairs,
-        || runner.engine(clip, &output, &parameters, "--json")?.timed(),
+        || runner.engine(clip, &output, &parameters),
         || bare::spawn(clip, preset, args.crf),
     )?;
     run::expect_frames(&output, frames)?;

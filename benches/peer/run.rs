@@ -73,16 +73,29 @@ pub(super) struct Timed {
     pub(super) process: Usage,
     /// From the opened encoder to the closed one.
     pub(super) encode_s: f64,
+    /// Reading the output back.
+    pub(super) verify_s: f64,
+}
+
+impl Timed {
+    /// What the peers do as well: everything but reading the output back.
+    pub(super) fn unverified_s(&self) -> f64 {
+        self.process.wall_s - self.verify_s
+    }
 }
 
 impl Usage {
     /// Reads the engine's last JSON line.
-    pub(super) fn timed(self) -> Result<Timed> {
+    fn timed(self) -> Result<Timed> {
         let last = self.stdout.lines().last().unwrap_or_default();
         let done: serde_json::Value = serde_json::from_str(last)?;
-        let elapsed_us = done["elapsed_us"].as_f64().ok_or("no elapsed_us")?;
+        let seconds = |key: &str| {
+            let micros = done[key].as_f64().ok_or(format!("no {key}"))?;
+            Ok::<_, String>(micros / 1e6)
+        };
         Ok(Timed {
-            encode_s: elapsed_us / 1e6,
+            encode_s: seconds("elapsed_us")?,
+            verify_s: seconds("verify_us")?,
             process: self,
         })
     }
@@ -117,13 +130,12 @@ impl Runner {
         clip: &Path,
         output: &Path,
         parameters: &Parameters,
-        report: &str,
-    ) -> Result<Usage> {
+    ) -> Result<Timed> {
         let (preset, crf) = (parameters.preset.to_string(), parameters.crf.to_string());
-        let mut args = words(&["transcode", report, "--overwrite", "--preset", &preset]);
+        let mut args = words(&["transcode", "--json", "--overwrite", "--preset", &preset]);
         args.extend(words(&["--crf", &crf]));
         args.extend([clip.as_os_str(), output.as_os_str()]);
-        self.run(env!("CARGO_BIN_EXE_av1cli"), &args)
+        self.run(env!("CARGO_BIN_EXE_av1cli"), &args)?.timed()
     }
 
     /// The `ffmpeg` command, told what the engine plans.

@@ -60,6 +60,14 @@ fn facts(clip: &Path) -> Value {
         for key in VARYING {
             stream.remove(key);
         }
+        // MP4's vendor that nobody set; FFmpeg 9 no longer makes a tag of it.
+        let tags = stream["tags"].as_object_mut().expect("tags");
+        if tags
+            .get("vendor_id")
+            .is_some_and(|vendor| vendor == "[0][0][0][0]")
+        {
+            tags.remove("vendor_id");
+        }
         stream["kind"]
             .as_object_mut()
             .expect("a kind")

@@ -82,8 +82,7 @@ impl Pieces {
             .iter()
             .flat_map(|file| frame_times(file).millis())
             .collect();
-        let expected_ms = expected.millis();
-        let moved = expected_ms.iter().map(|ms| ms + self.shift_ms);
+        let moved = expected.millis().into_iter().map(|ms| ms + self.shift_ms);
         assert_eq!(in_files, moved.collect::<Vec<_>>(), "times in the files");
 
         let header = &self.reports[0].sequence_header;

@@ -10,7 +10,11 @@ use super::{Scratch, quality};
 /// The quickest settings.
 pub(crate) fn fast() -> Options {
     let mut options = Options::default();
-    options.preset = Some(Preset::new(12).expect("a preset"));
+    let preset = match av1core::capabilities().one_thread_above_preset_10 {
+        true => 10,
+        false => 12,
+    };
+    options.preset = Some(Preset::new(preset).expect("a preset"));
     options
 }
 

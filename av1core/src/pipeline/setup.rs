@@ -63,16 +63,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         return Err(run.error(ErrorKind::NoVideo, Stage::Plan, "the plan has no video"));
     };
     let video_decoder = open_decoder(run, &demuxer, index, settings.decoder_threads)?;
-    let (video_encoder, muxer) = match file {
-        Some(file) => {
-            let encoder = VideoEncoder::open(settings, run.video_base())
-                .map_err(|e| video_encoder_error(run, e))?;
-            let muxer = Muxer::new(file, run.container())
-                .map_err(|e| run.library_error(ErrorKind::Library, Stage::Mux, "no muxer", e))?;
-            (Some(encoder), Sink::File(muxer))
-        }
-        None => (None, Sink::Nowhere),
-    };
+    let (video_encoder, muxer) = open_output(run, settings, file)?;
     let (packets_in, packets) = packet_queue(&run.stop);
     let (to_muxer, muxed) = muxer_queue(&run.stop);
     let mut opener = Opener {
@@ -131,6 +122,26 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         to_muxer,
         muxed,
     })
+}
+
+/// The two that hold the output; where nothing is written there is no encoder.
+fn open_output(
+    run: &Run<'_>,
+    settings: &VideoSettings,
+    file: Option<File>,
+) -> Result<(Option<VideoEncoder>, Sink)> {
+    let Some(file) = file else {
+        return Ok((None, Sink::Nowhere));
+    };
+    // Opening the encoder cannot be cut short, and takes seconds on a busy machine.
+    if run.stop.check().is_err() {
+        return Err(Error::cancelled(Stage::Encode, run.job.source));
+    }
+    let encoder =
+        VideoEncoder::open(settings, run.video_base()).map_err(|e| video_encoder_error(run, e))?;
+    let muxer = Muxer::new(file, run.container())
+        .map_err(|e| run.library_error(ErrorKind::Library, Stage::Mux, "no muxer", e))?;
+    Ok((Some(encoder), Sink::File(muxer)))
 }
 
 /// Adds the streams one after the other.
