@@ -21,6 +21,15 @@ struct Inner {
     library: Option<ffmpeg_next::Error>,
     io: Option<io::Error>,
     differences: Vec<Difference>,
+    more_channels: Option<MoreChannels>,
+}
+
+/// What a run found out too late: sound grows within its stream. With it the film can
+/// be planned again.
+pub(crate) struct MoreChannels {
+    pub(crate) stream: usize,
+    pub(crate) channels: u32,
+    pub(crate) layout: String,
 }
 
 /// What went wrong, to act on.
@@ -119,6 +128,7 @@ impl Error {
             library: None,
             io: None,
             differences: Vec::new(),
+            more_channels: None,
         }))
     }
 
@@ -142,6 +152,15 @@ impl Error {
     pub(crate) fn with_io(mut self, error: io::Error) -> Self {
         self.0.io = Some(error);
         self
+    }
+
+    pub(crate) fn with_more_channels(mut self, found: MoreChannels) -> Self {
+        self.0.more_channels = Some(found);
+        self
+    }
+
+    pub(crate) fn more_channels(&self) -> Option<&MoreChannels> {
+        self.0.more_channels.as_ref()
     }
 
     pub(crate) fn cancelled(stage: Stage, path: &Path) -> Self {

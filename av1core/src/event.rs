@@ -9,7 +9,8 @@ use crate::plan::Plan;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The plan stands; encoding follows.
+    /// The plan stands; encoding follows. It comes again, and encoding begins anew,
+    /// where sound turns out to have more channels later on than its header says.
     Planned(Box<Plan>),
     /// Another encode in this process holds the encoder (SVT-AV1 below 4.1 takes
     /// one a process); this run goes on when it ends.

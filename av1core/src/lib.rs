@@ -120,18 +120,50 @@ pub fn transcode(
 ) -> Result<Outcome> {
     let source = source.as_ref();
     output.check(source)?;
-    let info = probe::probe_cancellable(source, cancel)?;
+    let mut info = probe::probe_cancellable(source, cancel)?;
     let options = Options {
         container: output.container().unwrap_or_default(),
         ..options.clone()
     };
-    let plan = match plan(&info, &options) {
-        Verdict::Transcode(plan) => plan,
-        Verdict::Skip { reason } => return Ok(Outcome::Skipped(reason)),
-        Verdict::Reject { reason } => return Err(reason.into_error(source)),
+    for plans_left in (0..MOST_PLANS).rev() {
+        let plan = match plan(&info, &options) {
+            Verdict::Transcode(plan) => plan,
+            Verdict::Skip { reason } => return Ok(Outcome::Skipped(reason)),
+            Verdict::Reject { reason } => return Err(reason.into_error(source)),
+        };
+        observer(&Event::Planned(Box::new(plan.clone())));
+        match encode(source, &info, &plan, output, cancel, &mut observer) {
+            Err(error) if plans_left > 0 && learn(&mut info, &error) => {}
+            encoded => {
+                let verified = verify(encoded?, &info, cancel, &mut observer)?;
+                return verified.publish().map(Outcome::Done);
+            }
+        }
+    }
+    let message = "what it holds changes again and again";
+    Err(Error::new(
+        ErrorKind::Mismatch,
+        Stage::Plan,
+        source,
+        message,
+    ))
+}
+
+/// Sound can grow from mono to stereo to 5.1 to 7.1, in two tracks perhaps; more often
+/// it is damage.
+const MOST_PLANS: u32 = 6;
+
+/// Notes what a run found out of the source, so that it can be planned again.
+fn learn(info: &mut MediaInfo, error: &Error) -> bool {
+    let Some(found) = error.more_channels() else {
+        return false;
     };
-    observer(&Event::Planned(Box::new(plan.clone())));
-    let encoded = encode(source, &info, &plan, output, cancel, &mut observer)?;
-    let verified = verify(encoded, &info, cancel, &mut observer)?;
-    verified.publish().map(Outcome::Done)
+    let stream = info.streams.get_mut(found.stream);
+    let Some(StreamKind::Audio(audio)) = stream.map(|stream| &mut stream.kind) else {
+        return false;
+    };
+    let before = std::mem::replace(&mut audio.layout, found.layout.clone());
+    audio.begins_as.get_or_insert(before);
+    audio.channels = found.channels;
+    true
 }

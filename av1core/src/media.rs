@@ -299,6 +299,8 @@ pub struct AudioInfo {
     pub channels: u32,
     /// Channel layout by libavutil, such as `5.1(side)`.
     pub layout: String,
+    /// Layout of its beginning, where a run found that it grows.
+    pub begins_as: Option<String>,
 }
 
 /// What only a subtitle stream has.

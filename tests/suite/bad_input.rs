@@ -284,6 +284,28 @@ fn a_real_file_that_is_too_damaged_to_open() {
     });
 }
 
+/// Sound that begins past what the probe reads (a minute) has no track in the plan;
+/// it is not left out in silence.
+#[test]
+fn a_stream_that_appears_late_is_told() {
+    watched(|| {
+        let folder = Scratch::new();
+        let silent = folder.file("silent.ts");
+        let picture = |seconds| format!("-f lavfi -i testsrc2=s=64x64:r=5:d={seconds}");
+        let codec = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+        make(&format!("{} {codec}", picture(70)), &silent);
+        let loud = folder.file("loud.ts");
+        let sound = "-f lavfi -i sine=d=5 -c:a mp2 -output_ts_offset 70";
+        make(&format!("{} {sound} {codec}", picture(5)), &loud);
+        let mut bytes = fs::read(silent).expect("read");
+        bytes.extend(fs::read(loud).expect("read"));
+        let source = folder.write("late.ts", bytes);
+        refused(&source, (ErrorKind::Damaged, DAMAGED));
+        let told = cli::run(["plan".as_ref(), source.as_path()]).stderr;
+        assert!(told.contains("a remux shows it from the start"), "{told}");
+    });
+}
+
 #[test]
 fn a_codec_that_nobody_knows() {
     watched(|| {

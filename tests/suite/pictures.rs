@@ -365,9 +365,69 @@ fn a_size_that_changes_within_the_film_keeps_every_frame() {
             (&320.into(), &180.into())
         );
         encoded.assert_same_times(&source);
+        told(&encoded, "size or shape changes");
         run(ffmpeg()
             .arg("-i")
             .arg(&encoded.output)
             .args(words("-f null -")));
+    });
+}
+
+/// Two parts of a broadcast, the second one a second later.
+fn broadcast(folder: &Scratch, first: &str, second: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    for (number, part) in [first, second].into_iter().enumerate() {
+        let path = folder.file(format!("{number}.ts"));
+        make(&format!("{part} -output_ts_offset {number}"), &path);
+        bytes.extend(fs::read(path).expect("read"));
+    }
+    folder.write("broadcast.ts", bytes)
+}
+
+fn told(encoded: &Encode, words: &str) {
+    let warnings = &encoded.report.warnings;
+    let named = warnings.iter().filter(|warning| warning.contains(words));
+    assert_eq!(named.count(), 1, "{warnings:?}");
+}
+
+/// The probe sees whole frames and plans no deinterlacing.
+#[test]
+fn interlaced_frames_that_come_late_are_deinterlaced() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = broadcast(
+            &folder,
+            "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v mpeg2video -q:v 2",
+            "-f lavfi -i testsrc2=s=320x240:r=50:d=1 -vf tinterlace=interleave_top,fieldorder=tff \
+             -pix_fmt yuv420p -c:v mpeg2video -q:v 2 -flags +ilme+ildct -top 1",
+        );
+        let encoded = encode(&source, &fast());
+        let reason = &encoded.report.plan.streams[0].reason;
+        assert!(!reason.contains("deinterlaced"), "{reason}");
+        told(&encoded, "interlaced frames came late");
+        let times = encoded.assert_same_times(&source);
+        let psnr = quality::psnr_through(
+            &source,
+            "bwdif=mode=send_frame:parity=auto:deint=interlaced",
+            &encoded.output,
+        );
+        quality::assert_all_alike(&psnr, times.ticks.len());
+    });
+}
+
+/// A broadcast goes from 4:3 to 16:9; the pixels stay, their shape is the first one's.
+#[test]
+fn a_shape_that_changes_within_the_film_is_told() {
+    watched(|| {
+        let folder = Scratch::new();
+        let part = |aspect| {
+            format!(
+                "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v mpeg2video -q:v 2 -aspect {aspect}"
+            )
+        };
+        let source = broadcast(&folder, &part("4:3"), &part("16:9"));
+        let encoded = encode(&source, &fast());
+        told(&encoded, "size or shape changes");
+        encoded.assert_faithful(&source);
     });
 }

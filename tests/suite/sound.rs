@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::command::make;
 use crate::support::encode::Encode;
-use crate::support::probe::{inventory, streams, tag};
+use crate::support::probe::{frame_times, inventory, streams, tag};
 use crate::support::sound::{
     OPUS_FRAME_S, RATE_HZ, assert_in_sync, channel, heard, onsets, pitch, span,
 };
@@ -429,5 +429,89 @@ fn the_bit_rate_that_was_asked_for_is_used() {
         let bytes = std::fs::metadata(&sound).expect("sound").len() as f64;
         let kbps = bytes * 8.0 / 3.0 / 1000.0;
         assert!((35.0..62.0).contains(&kbps), "{kbps} kbit/s");
+    });
+}
+
+/// Tones of a part of a broadcast, which begins at `offset` seconds.
+fn broadcast_part(folder: &Scratch, layout: &str, channels: usize, offset: u32) -> Vec<u8> {
+    let path = folder.file(format!("{offset}.ts"));
+    let tones = TONES[..channels].iter();
+    let tones: Vec<_> = tones.map(|t| format!("0.3*sin(2*PI*t*{t})")).collect();
+    make(
+        &format!(
+            "-f lavfi -i testsrc2=s=128x96:r=25:d=2 \
+             -f lavfi -i aevalsrc='{}:c={layout}:s=48000:d=2' {} -c:a ac3 -b:a 448k \
+             -output_ts_offset {offset}",
+            tones.join("|"),
+            recipe::H264
+        ),
+        &path,
+    );
+    std::fs::read(path).expect("read")
+}
+
+/// The loudest tone of each channel in the half second from `from` seconds on.
+fn tones_at(path: &Path, channels: usize, from: usize) -> Vec<f64> {
+    let candidates = TONES.map(f64::from);
+    (0..channels)
+        .map(|number| {
+            let samples = channel(path, 0, number);
+            let part = &samples[from * RATE_HZ..][..RATE_HZ / 2];
+            if loudness(part) < 0.01 {
+                return 0.0;
+            }
+            pitch(part, &candidates)
+        })
+        .collect()
+}
+
+/// Adverts in stereo, then a film in 5.1: the film is planned again, with all channels,
+/// and the adverts play from the two speakers that they have.
+#[test]
+fn sound_that_grows_is_planned_again_with_all_its_channels() {
+    watched(|| {
+        let folder = Scratch::new();
+        let parts = [
+            broadcast_part(&folder, "stereo", 2, 0),
+            broadcast_part(&folder, "5.1", 6, 2),
+        ];
+        let source = folder.write("grows.ts", parts.concat());
+        let encoded = encode(&source, &fast());
+        let planned = |event: &&av1core::Event| matches!(event, av1core::Event::Planned(_));
+        assert_eq!(encoded.events.iter().filter(planned).count(), 2);
+        let reason = &encoded.report.plan.streams[1].reason;
+        assert!(reason.contains("begins with stereo"), "{reason}");
+        let after = streams(&inventory(&encoded.output), "audio").remove(0);
+        assert_eq!(after["channel_layout"], "5.1");
+        let stereo = [300.0, 500.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(tones_at(&encoded.output, 6, 0), stereo);
+        let surround = TONES[..6].iter().map(|t| f64::from(*t));
+        assert_eq!(
+            tones_at(&encoded.output, 6, 3),
+            surround.collect::<Vec<_>>()
+        );
+        let frames = frame_times(&source).ticks.len();
+        assert_eq!(encoded.report.frames, frames as u64);
+    });
+}
+
+#[test]
+fn sound_that_shrinks_keeps_the_speakers_it_has() {
+    watched(|| {
+        let folder = Scratch::new();
+        let parts = [
+            broadcast_part(&folder, "5.1", 6, 0),
+            broadcast_part(&folder, "stereo", 2, 2),
+            broadcast_part(&folder, "mono", 1, 4),
+        ];
+        let source = folder.write("shrinks.ts", parts.concat());
+        let encoded = encode(&source, &fast());
+        let stereo = [300.0, 500.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(tones_at(&encoded.output, 6, 3), stereo);
+        // Mono is what comes from the front.
+        let mono = [0.0, 0.0, 300.0, 0.0, 0.0, 0.0];
+        assert_eq!(tones_at(&encoded.output, 6, 5), mono);
+        let frames = frame_times(&source).ticks.len();
+        assert_eq!(encoded.report.frames, frames as u64);
     });
 }

@@ -41,6 +41,15 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The usual layout of so many channels: channels that are kept apart have no
+    /// speakers of their own, where fewer of them come.
+    fn usual(channels: u32) -> Result<Self, ffmpeg::Error> {
+        let mut layout = Self::new(None, channels)?;
+        // SAFETY: overwrites a plain struct; default layouts own no memory.
+        unsafe { av_channel_layout_default(&raw mut layout.0, layout.0.nb_channels) };
+        Ok(layout)
+    }
+
     /// # Safety
     /// `source` is a valid layout.
     pub(super) unsafe fn copy_of(source: *const AVChannelLayout) -> Self {
@@ -89,7 +98,10 @@ impl Resampler {
         channels: u32,
     ) -> Result<Self, ffmpeg::Error> {
         super::init();
-        let mut to = Layout::new(layout, channels)?;
+        let mut to = match layout {
+            None if frame::channels(first) != channels => Layout::usual(channels)?,
+            named => Layout::new(named, channels)?,
+        };
         // The plan chose an output layout that names the source's speakers, so the
         // same number of channels means the same channels (5.1(side) is 5.1).
         let mut from = if frame::channels(first) == channels {

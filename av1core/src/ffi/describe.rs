@@ -216,6 +216,7 @@ fn audio_info(par: &AVCodecParameters) -> AudioInfo {
         sample_rate_hz: u32::try_from(par.sample_rate).unwrap_or(0),
         channels: u32::try_from(par.ch_layout.nb_channels).unwrap_or(0),
         layout: layout_name(&par.ch_layout),
+        begins_as: None,
     }
 }
 
@@ -230,7 +231,7 @@ fn subtitle_info(par: &AVCodecParameters) -> SubtitleInfo {
 
 /// A layout's name; an unnamed one gets the usual layout of its channel count, as
 /// the `ffmpeg` command guesses it.
-fn layout_name(layout: &AVChannelLayout) -> String {
+pub(super) fn layout_name(layout: &AVChannelLayout) -> String {
     let mut guess = AVChannelLayout {
         order: AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC,
         nb_channels: layout.nb_channels,

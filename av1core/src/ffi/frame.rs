@@ -5,6 +5,7 @@ use ffmpeg_next::frame::side_data::Type as SideType;
 use ffmpeg_next::frame::{Audio, Video};
 
 use super::audio::Layout;
+use super::describe;
 use super::hdr::{content_light, mastering_display};
 use crate::media::{ContentLight, MasteringDisplay};
 
@@ -70,6 +71,12 @@ pub(crate) fn is_writable(frame: &mut Video) -> bool {
 pub(crate) fn channels(frame: &Audio) -> u32 {
     // SAFETY: the frame is live.
     u32::try_from(unsafe { (*frame.as_ptr()).ch_layout.nb_channels }).unwrap_or(0)
+}
+
+/// Name of the channel layout of a decoded frame.
+pub(crate) fn layout_name(frame: &Audio) -> String {
+    // SAFETY: the frame and its layout are live while borrowed.
+    describe::layout_name(unsafe { &(*frame.as_ptr()).ch_layout })
 }
 
 /// The channel layout of a decoded frame.

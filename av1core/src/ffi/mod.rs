@@ -28,7 +28,9 @@ pub use self::capabilities::{Capabilities, capabilities, quiet_encoder_log};
 pub(crate) use self::decoder::{Decoder, Received, open_decoder};
 pub(crate) use self::describe::{chapters, stream_info};
 pub(crate) use self::encoder::{Encoded, OPUS_FRAME_SAMPLES, OpusEncoder, VideoEncoder};
-pub(crate) use self::frame::{FrameFacts, channels, facts, has_plain_planes, is_writable};
+pub(crate) use self::frame::{
+    FrameFacts, channels, facts, has_plain_planes, is_writable, layout_name,
+};
 pub(crate) use self::input::Demuxer;
 pub(crate) use self::muxer::{CodecDelay, Muxer, NewStream, default_duration};
 pub(crate) use self::subtitle::TextConverter;

@@ -15,7 +15,7 @@ use super::check::most_decode_errors;
 use super::mux::Muxed;
 use super::queue::{Receiver, Sender};
 use super::{Halt, LONGEST_STEP_US, Run};
-use crate::error::{Error, ErrorKind, Stage};
+use crate::error::{Error, ErrorKind, MoreChannels, Stage};
 use crate::ffi::{
     self, Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,
 };
@@ -171,7 +171,13 @@ impl Voice<'_> {
                 self.track.settings.channels
             );
             let error = self.run.error(ErrorKind::Mismatch, Stage::Decode, message);
-            return Err(error.with_stream(self.track.source_index).into());
+            let found = MoreChannels {
+                stream: self.track.source_index,
+                channels: channels_now,
+                layout: ffi::layout_name(frame),
+            };
+            let error = error.with_stream(found.stream).with_more_channels(found);
+            return Err(error.into());
         }
         if self.resampler.is_none() {
             let settings = self.track.settings;

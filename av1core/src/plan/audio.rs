@@ -58,8 +58,11 @@ pub(super) fn settings(
             audio.channels, audio.layout
         ),
     };
+    let begins = audio.begins_as.as_ref().map_or_else(String::new, |first| {
+        format!("; it begins with {first} and grows within the stream")
+    });
     let reason = format!(
-        "{role}{} becomes Opus at {} kbit/s, {kept}",
+        "{role}{} becomes Opus at {} kbit/s, {kept}{begins}",
         stream.codec, settings.bitrate_kbps
     );
     (Action::EncodeAudio(settings), reason)

@@ -115,7 +115,10 @@ pub enum RejectReason {
         codec: String,
     },
     /// Sound is declared, but none of it was found.
-    #[error("stream {index} is declared as sound, and no sound of it was found")]
+    #[error(
+        "stream {index} is declared as sound, and none of it was found where the file begins: it \
+         is damaged, or starts late, and a remux shows it from the start"
+    )]
     NoSound {
         /// Index of the stream.
         index: usize,

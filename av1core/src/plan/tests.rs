@@ -50,6 +50,7 @@ fn audio(channels: u32, layout: &str) -> StreamKind {
         sample_rate_hz: 48_000,
         channels,
         layout: layout.to_owned(),
+        begins_as: None,
     })
 }
 
