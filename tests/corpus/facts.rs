@@ -11,7 +11,7 @@ use crate::support::sound::span;
 /// Facts that the versions of FFmpeg and of the encoders tell differently, and that
 /// no plan of a user depends on: rates that libavformat guesses, durations and counts
 /// that it estimates, sizes, names of profiles and of the programmes that wrote a file.
-const VARYING: [&str; 21] = [
+const VARYING: [&str; 22] = [
     "DURATION",
     "ENCODER",
     "average_frame_rate",
@@ -27,6 +27,7 @@ const VARYING: [&str; 21] = [
     "first_frame_ticks",
     "frame_rate",
     "keyframe_interval_frames",
+    "matroska_holds",
     "minor_version",
     "nominal_frame_rate",
     "size_bytes",

@@ -85,7 +85,8 @@ impl Ended {
 /// damage: one frame in a hundred, and a handful in any file (a recording often
 /// starts or ends within a picture).
 pub(super) fn most_decode_errors(frames: u64) -> u64 {
-    (frames / 100).max(5)
+    // Of a clip of a few frames a handful would be most of it.
+    (frames / 100).max(5).min(frames / 4)
 }
 
 /// Where the source ends and where it says it ends, in microseconds, if it is cut

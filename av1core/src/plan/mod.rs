@@ -146,7 +146,7 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
                 StreamKind::Audio(facts) => audio::settings(stream, facts, options),
                 StreamKind::Subtitle(facts) => other::subtitle(stream, *facts),
                 StreamKind::Attachment(facts) => other::attachment(stream, facts),
-                StreamKind::Data => other::data(stream),
+                StreamKind::Data => other::data(stream, !info.chapters.is_empty()),
             };
             if action != Action::Drop {
                 reason.push_str(&lost_roles(stream));

@@ -89,13 +89,18 @@ pub(super) fn cover(stream: &StreamInfo) -> (Action, String) {
     )
 }
 
-pub(super) fn data(stream: &StreamInfo) -> (Action, String) {
+pub(super) fn data(stream: &StreamInfo, has_chapters: bool) -> (Action, String) {
     let codec = match stream.codec.as_str() {
         "none" => "unknown",
         known => known,
     };
     (
         Action::Drop,
-        format!("data stream ({codec}): Matroska has no place for it"),
+        if codec == "bin_data" && has_chapters {
+            // QuickTime's chapters are a track of text (movenc.c, `mov_create_chapter_track`).
+            "the chapters' own track: the chapters are kept".to_owned()
+        } else {
+            format!("data stream ({codec}): Matroska has no place for it")
+        },
     )
 }

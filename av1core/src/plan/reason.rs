@@ -57,6 +57,11 @@ pub enum SkipReason {
     /// The display matrix is not made of quarter turns.
     #[error("the picture is turned by an angle that is not a quarter turn")]
     OddAngle,
+    /// Interlaced HEVC.
+    #[error(
+        "the video is interlaced HEVC, whose fields are pictures of their own that are not put together here"
+    )]
+    FieldPictures,
     /// A file of one picture.
     #[error("is a picture ({codec}), not a film")]
     StillPicture {
@@ -86,6 +91,7 @@ impl SkipReason {
             Self::PictureTooSmall { .. }
             | Self::OddSize { .. }
             | Self::OddAngle
+            | Self::FieldPictures
             | Self::StillPicture { .. }
             | Self::DoesNotFit { .. } => None,
         }

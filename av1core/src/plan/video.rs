@@ -146,6 +146,11 @@ fn skip_reason(stream: &StreamInfo, video: &VideoInfo, options: &Options) -> Opt
     if video.orientation.odd_angle {
         return Some(SkipReason::OddAngle);
     }
+    // HEVC codes every field as a picture (ITU-T H.265, `field_seq_flag`), and
+    // libavcodec hands them out as such: twice the frames at half the height.
+    if stream.codec == "hevc" && video.field_order != FieldOrder::Progressive {
+        return Some(SkipReason::FieldPictures);
+    }
     // "Source Height must be even for YUV_420 colorspace", seen with 1.4.1.
     if video.width % 2 == 1 || video.height % 2 == 1 {
         return Some(SkipReason::OddSize {
@@ -208,6 +213,8 @@ fn frame_rate(video: &VideoInfo) -> Ratio {
     let declared = video.average_frame_rate.or(video.nominal_frame_rate);
     match declared {
         Some(rate) if rate.as_f64() > 240.0 => MOST_FRAMES_PER_SECOND,
+        // Slower than a frame in 100 s is no film but a broken header, which 1.4.1 refuses.
+        Some(rate) if rate.as_f64() < 0.01 => FALLBACK_FRAME_RATE,
         Some(rate) => rate,
         None => FALLBACK_FRAME_RATE,
     }
