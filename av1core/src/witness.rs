@@ -199,9 +199,11 @@ impl Sound {
         }
     }
 
-    /// Measures the last second, which may be a short one.
+    /// Measures the last second, which may be a short one. A few milliseconds are too
+    /// few: what a codec rings on for would be all that is in them.
     pub(crate) fn finish(mut self) -> Self {
-        if self.counted > 0 {
+        let enough = self.counted * 10 >= LEVEL_SAMPLES || self.levels.is_empty();
+        if self.counted > 0 && enough {
             self.close_window();
         }
         self
