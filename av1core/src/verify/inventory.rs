@@ -77,30 +77,30 @@ impl Found {
 
 /// How a value reads in a sentence.
 trait Shown {
-    fn shown(&self) -> String;
+    fn shown(self) -> String;
 }
 
 impl Shown for Option<&str> {
-    fn shown(&self) -> String {
+    fn shown(self) -> String {
         self.map_or("not set".to_owned(), |text| format!("\"{text}\""))
     }
 }
 
 impl Shown for &str {
-    fn shown(&self) -> String {
-        (*self).to_owned()
+    fn shown(self) -> String {
+        self.to_owned()
     }
 }
 
 impl Shown for String {
-    fn shown(&self) -> String {
-        self.clone()
+    fn shown(self) -> String {
+        self
     }
 }
 
 impl Shown for bool {
-    fn shown(&self) -> String {
-        if *self { "set" } else { "not set" }.to_owned()
+    fn shown(self) -> String {
+        if self { "set" } else { "not set" }.to_owned()
     }
 }
 
