@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn other_containers_are_refused_by_name() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let error = Destination::new(folder.path().join("out.MP4"))
+        let error = Destination::new(folder.path().join("out.AVI"))
             .check(Path::new("in.mkv"))
             .expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::OutputFormat);

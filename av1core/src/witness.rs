@@ -5,6 +5,7 @@
 //! frame leaves 80 bytes and a packet 16: a film of three hours about 40 MB.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
@@ -228,8 +229,8 @@ impl Sound {
 pub(crate) struct Packets {
     /// Presentation times in microseconds.
     pub(crate) times_us: Vec<i64>,
-    /// XXH3 of the content.
-    pub(crate) hashes: Vec<u64>,
+    /// XXH3 of the content; `None` where the muxer frames it anew.
+    pub(crate) hashes: Vec<Option<NonZeroU64>>,
 }
 
 impl Packets {
@@ -242,7 +243,11 @@ impl Packets {
         // The temporal delimiter before an AV1 frame is the stream's and not the
         // file's: containers leave it out (AV1 in ISOBMFF, 2.4; AV1 in Matroska, 4.5).
         let content = content.strip_prefix(&[0x12, 0x00]).unwrap_or(content);
-        self.hashes.push(xxh3_64(content));
+        // Copied H.264 and H.265 of a broadcast: start codes become lengths (Annex B, and
+        // ISO/IEC 14496-15).
+        let is_byte_stream = content.starts_with(&[0, 0, 1]) || content.starts_with(&[0, 0, 0, 1]);
+        let hash = (!is_byte_stream).then(|| xxh3_64(content));
+        self.hashes.push(hash.and_then(NonZeroU64::new));
     }
 }
 

@@ -410,7 +410,17 @@ fn lost_mastering_data() {
         let right = keep(&folder, &source);
         assert_eq!(told(&compare(&source, &right)), [""; 0]);
         // Metadata OBUs are of type 5 (AV1 specification, 6.2.2).
-        let spoilt = remux(&folder, &source, "-bsf:v filter_units=remove_types=5");
+        // The container says it too: a bare bitstream forgets what it said.
+        let bare = folder.file("bare.obu");
+        make(
+            &format!(
+                "-i {} -c copy -bsf:v filter_units=remove_types=5",
+                right.display()
+            ),
+            &bare,
+        );
+        let spoilt = folder.file("lost.mkv");
+        make(&format!("-i {} -c copy", bare.display()), &spoilt);
         assert_refused(&source, &spoilt, "its mastering display is lost");
         assert_refused(&source, &spoilt, "its content light level is lost");
     });

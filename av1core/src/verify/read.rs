@@ -89,6 +89,10 @@ pub(super) fn read(
     }
     let attachments = attachments(&demuxer, &info, &pairs);
     let (witness, errors) = reader.finish(attachments);
+    observer(&Event::Verifying(Verifying {
+        frames_done: witness.pictures.ticks.len() as u64,
+        frames_total,
+    }));
     Ok(Reading {
         info,
         pairs,
