@@ -71,7 +71,8 @@ fn hold(name: &str, found: &Value) {
     let text = fs::read_to_string(&golden).unwrap_or_default();
     let expected: Value = serde_json::from_str(&text).unwrap_or_default();
     let mut differ = Vec::new();
-    differences(name, &expected, found, &mut differ);
+    let (held, is) = (facts::comparable(&expected), facts::comparable(found));
+    differences(name, &held, &is, &mut differ);
     if differ.is_empty() {
         return;
     }
