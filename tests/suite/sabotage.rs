@@ -34,6 +34,7 @@ fn film(folder: &Scratch) -> PathBuf {
         &format!(
             "{BAR} -f lavfi -i sine=440:r=48000:d=1.2 -f lavfi -i sine=880:r=48000:d=1.2 -i {} \
              -i {} -map 0:v -map 1:a -map 2:a -map 3:s -map_metadata 4 -map_chapters 4 \
+             -vf setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709 \
              -c:v ffv1 -c:a flac -c:s srt -ac 2 -attach {} -metadata:s:t mimetype=font/ttf \
              -metadata:s:a:0 language=eng -metadata:s:a:1 language=fre \
              -metadata:s:a:1 title=Commentary -metadata:s:s:0 language=ger \
@@ -401,7 +402,7 @@ fn lost_mastering_data() {
         make(
             &format!(
                 "{BAR} -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params \
-                 log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:\
+                 log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:\
                  range=limited:master-display=G(13250,34500)B(7500,3000)R(34000,16000)\
                  WP(15635,16450)L(10000000,50):max-cll=1000,400"
             ),

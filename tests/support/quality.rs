@@ -33,7 +33,7 @@ pub(crate) fn psnr_through(source: &Path, filter: &str, output: &Path) -> Vec<f6
         .arg(output)
         .args(["-lavfi", &graph])
         .args(words(
-            "-fps_mode passthrough -enc_time_base 1/1000 -f null -",
+            "-an -fps_mode passthrough -enc_time_base 1/1000 -f null -",
         )));
     let text = std::fs::read_to_string(stats).expect("the statistics of psnr");
     text.lines()
