@@ -1,6 +1,6 @@
 //! The containers that are written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,31 @@ impl Container {
         }
     }
 
+    /// The name that a film gets when it goes into this container in the place of
+    /// `source`: the same where the extension fits, else with the container's own.
+    #[must_use]
+    pub fn name_in_place_of(self, source: &Path) -> PathBuf {
+        let extension = source.extension().and_then(|e| e.to_str()).unwrap_or("");
+        let extension = extension.to_ascii_lowercase();
+        let (own, fits) = match self {
+            Self::Matroska => ("mkv", extension == "mkv"),
+            Self::Mp4 => ("mp4", matches!(extension.as_str(), "mp4" | "m4v")),
+        };
+        let is_media = matches!(extension.as_str(), "mkv" | "mp4" | "m4v")
+            || OTHERS.contains(&extension.as_str());
+        match () {
+            () if fits => source.to_owned(),
+            () if is_media => source.with_extension(own),
+            // `Film 2.0`: what stands behind the dot belongs to the name.
+            () => {
+                let mut name = source.as_os_str().to_owned();
+                name.push(".");
+                name.push(own);
+                name.into()
+            }
+        }
+    }
+
     /// Its name, for a user to read.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -105,5 +130,23 @@ mod tests {
         assert_eq!(of("film"), Some(Container::Matroska));
         assert_eq!(of("film.2011"), Some(Container::Matroska));
         assert_eq!(of("film.avi"), None);
+    }
+
+    #[test]
+    fn a_film_keeps_its_name_but_for_an_extension_that_would_lie() {
+        let matroska = |name: &str| Container::Matroska.name_in_place_of(Path::new(name));
+        for (source, name) in [
+            ("a/film.mkv", "a/film.mkv"),
+            ("film.MKV", "film.MKV"),
+            ("film.mp4", "film.mkv"),
+            ("film.2.webm", "film.2.mkv"),
+            ("Film 2.0", "Film 2.0.mkv"),
+            ("film", "film.mkv"),
+        ] {
+            assert_eq!(matroska(source), Path::new(name));
+        }
+        let mp4 = |name: &str| Container::Mp4.name_in_place_of(Path::new(name));
+        assert_eq!(mp4("film.m4v"), Path::new("film.m4v"));
+        assert_eq!(mp4("film.mkv"), Path::new("film.mp4"));
     }
 }

@@ -130,10 +130,32 @@ impl Encoded {
         &self.finished
     }
 
+    pub(crate) fn staged(&self) -> &Staged {
+        &self.staged
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
     /// Makes the file durable and gives it its name.
     pub(crate) fn publish(self, verify_us: u64) -> Result<Report> {
-        self.staged.publish(&self.file, &self.destination)?;
-        Ok(Report {
+        // What is the source by now must not be written over.
+        self.destination.check(&self.source)?;
+        let destination = self.destination.clone();
+        let (staged, file, report) = self.into_parts(verify_us);
+        staged.publish(&file, &destination)?;
+        Ok(report)
+    }
+
+    /// The staged file, the handle that holds its lock, and the report.
+    pub(crate) fn into_parts(self, verify_us: u64) -> (Staged, File, Report) {
+        let report = Report {
             output: self.destination.path().to_owned(),
             frames: self.finished.witness.pictures.ticks.len() as u64,
             source_bytes: self.source_bytes,
@@ -145,6 +167,7 @@ impl Encoded {
             encoder: encoder_name(),
             plan: self.plan,
             warnings: self.finished.warnings,
-        })
+        };
+        (self.staged, self.file, report)
     }
 }

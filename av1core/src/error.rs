@@ -74,6 +74,8 @@ pub enum ErrorKind {
     EncoderMissing,
     /// An encoder refused its settings.
     EncoderRefused,
+    /// The source is not what it was when the run began, or is gone.
+    SourceChanged,
     /// The output does not hold what the plan declares.
     Mismatch,
     /// The cancel token was tripped.
@@ -104,6 +106,8 @@ pub enum Stage {
     Verify,
     /// Putting the finished file in its place.
     Publish,
+    /// Putting it in the source's place.
+    Replace,
     /// Joining segments.
     Join,
 }
@@ -165,6 +169,11 @@ impl Error {
 
     pub(crate) fn cancelled(stage: Stage, path: &Path) -> Self {
         Self::new(ErrorKind::Cancelled, stage, path, "cancelled")
+    }
+
+    pub(crate) fn source_changed(source: &Path) -> Self {
+        let message = "changed while it was encoded, and was left as it is; try again";
+        Self::new(ErrorKind::SourceChanged, Stage::Replace, source, message)
     }
 
     /// An output of `source` that is not what it should be.
@@ -246,6 +255,7 @@ impl Error {
                 | K::OutputDenied
                 | K::DiskFull
                 | K::OutputIo
+                | K::SourceChanged
                 | K::Library
         )
     }

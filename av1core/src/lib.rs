@@ -29,7 +29,7 @@
 //! # What is on disk
 //!
 //! The source is only ever read. The output is written under a dot name beside its
-//! final one (`.NAME.<random>.part`), made durable and renamed at the end: the
+//! final one (`.NAME.<random>.av1part`), made durable and renamed at the end: the
 //! final name appears whole or not at all. An error, a cancelled token or a panic
 //! removes the file under the dot name; only a killed process leaves it behind.
 //!
@@ -62,10 +62,12 @@ mod error;
 mod event;
 mod ffi;
 mod media;
+mod names;
 mod output;
 mod pipeline;
 mod plan;
 mod probe;
+mod replace;
 pub mod segment;
 mod units;
 mod verify;
@@ -90,6 +92,7 @@ pub use self::plan::{
     Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
 pub use self::probe::probe;
+pub use self::replace::{InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore};
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 

@@ -1,21 +1,33 @@
 //! Where the output goes: checked first, staged under a dot name, published whole.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::names::{Kind, dot_name, random_token};
 
 /// Where the output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     path: PathBuf,
-    overwrite: bool,
+    taken: Taken,
+}
+
+/// What happens where the name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// Nothing is done.
+    Refuse,
+    /// The file there is replaced, unless it is the source.
+    Overwrite,
+    /// The file there has to be the source: the output is for `replace`.
+    BySource,
 }
 
 impl Destination {
@@ -24,7 +36,7 @@ impl Destination {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            overwrite: false,
+            taken: Taken::Refuse,
         }
     }
 
@@ -32,8 +44,21 @@ impl Destination {
     /// new one is complete. The source is never replaced.
     #[must_use]
     pub fn overwrite(mut self, overwrite: bool) -> Self {
-        self.overwrite = overwrite;
+        self.taken = if overwrite {
+            Taken::Overwrite
+        } else {
+            Taken::Refuse
+        };
         self
+    }
+
+    /// The place of the source itself, or of its name with another extension. What is
+    /// encoded for it can be staged, and put there by `replace` alone.
+    pub(crate) fn in_place_of(source: &Path, container: Container) -> Self {
+        Self {
+            path: container.name_in_place_of(source),
+            taken: Taken::BySource,
+        }
     }
 
     /// The container that the path's extension asks for; `None` for one that is not
@@ -69,13 +94,19 @@ impl Destination {
                 // Through links of both kinds: device and inode tell.
                 let same = fs::metadata(source)
                     .is_ok_and(|source| (source.dev(), source.ino()) == (meta.dev(), meta.ino()));
+                if same && self.taken == Taken::BySource {
+                    return Ok(());
+                }
                 if same {
                     return fail(
                         ErrorKind::OutputIsSource,
                         "is the source itself; choose another name",
                     );
                 }
-                if !self.overwrite {
+                if self.taken == Taken::BySource {
+                    return fail(ErrorKind::OutputExists, STRANGER);
+                }
+                if self.taken == Taken::Refuse {
                     return fail(ErrorKind::OutputExists, "exists already (see --overwrite)");
                 }
                 if !meta.is_file() {
@@ -83,7 +114,7 @@ impl Destination {
                 }
             }
             // A dangling link is somebody's too: the rename would replace it.
-            Err(_) if self.path.is_symlink() && !self.overwrite => {
+            Err(_) if self.path.is_symlink() && self.taken != Taken::Overwrite => {
                 return fail(ErrorKind::OutputExists, "exists already (see --overwrite)");
             }
             Err(_) => {}
@@ -98,18 +129,46 @@ impl Destination {
         }
     }
 
-    fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        }
+    pub(crate) fn folder(&self) -> &Path {
+        folder_of(&self.path)
     }
 }
 
-/// A file under a dot name beside its destination; removed unless published.
+/// Why a film is not replaced by one of another extension.
+pub(crate) const STRANGER: &str =
+    "exists already, and is another film than the one to be replaced; rename one of them";
+
+/// The folder that a file lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the names in a folder durable. Whether the file system can: some do not know
+/// how (`EINVAL`), and who may write to a folder need not be allowed to read it.
+///
+/// # Errors
+///
+/// What is not of that kind, such as a full or broken disk.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<bool> {
+    use io::ErrorKind as K;
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), K::InvalidInput | K::Unsupported | K::PermissionDenied) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A file under a dot name beside its destination; removed unless published. While it
+/// is open it is locked, so that who cleans up knows that it is in use.
 #[derive(Debug)]
 pub(crate) struct Staged {
     path: PathBuf,
+    token: u64,
     published: bool,
 }
 
@@ -120,14 +179,19 @@ impl Staged {
         // Media servers index what has a media extension and no leading dot
         // (Tdarr#30, #172). Random, so that two runs for one name never meet.
         for _ in 0..16 {
-            let path = destination.folder().join(dot_name(name, random_token()));
-            match File::create_new(&path) {
+            let token = random_token();
+            let path = destination.folder().join(dot_name(name, token, Kind::Staged));
+            match File::options().read(true).write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     let staged = Self {
                         path,
+                        token,
                         published: false,
                     };
-                    return Ok((staged, file));
+                    if lock(&file) != Lock::Theirs && is_linked(&file) {
+                        return Ok((staged, file));
+                    }
+                    // Who cleans up was quicker than the lock.
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
@@ -144,12 +208,27 @@ impl Staged {
         &self.path
     }
 
+    /// The number in its name.
+    pub(crate) fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// From here on the journal answers for the file.
+    pub(crate) fn hand_over(mut self) {
+        self.published = true;
+    }
+
     /// Makes the content durable and gives the file its name, in one step that
     /// either happens or does not.
     pub(crate) fn publish(mut self, file: &File, destination: &Destination) -> Result<()> {
         let output_error = |error| Error::output_io(Stage::Publish, &destination.path, error);
+        if destination.taken == Taken::BySource {
+            let message = "is the source's own place, which only a replacement may take";
+            let path = &destination.path;
+            return Err(Error::new(ErrorKind::OutputIsSource, Stage::Publish, path, message));
+        }
         file.sync_all().map_err(output_error)?;
-        if destination.overwrite {
+        if destination.taken == Taken::Overwrite {
             fs::rename(&self.path, &destination.path).map_err(output_error)?;
         } else {
             rename_new(&self.path, &destination.path).map_err(|error| match error.kind() {
@@ -165,8 +244,7 @@ impl Staged {
         self.published = true;
         // The output is in its place. A folder that cannot be synced (unreadable, or
         // on a file system that does not know how) takes nothing of that back.
-        let synced = File::open(destination.folder()).and_then(|folder| folder.sync_all());
-        if let Err(error) = synced {
+        if let Err(error) = sync_folder(destination.folder()) {
             tracing::warn!(path = %destination.path.display(), %error, "folder not synced");
         }
         Ok(())
@@ -183,8 +261,33 @@ impl Drop for Staged {
     }
 }
 
+/// What locking a file came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Nobody else has it. The lock goes with the last handle on the file.
+    Ours,
+    /// A process at work holds it.
+    Theirs,
+    /// The file system knows no locks.
+    Unknown,
+}
+
+/// Locks a file, or finds that somebody else has.
+pub(crate) fn lock(file: &File) -> Lock {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Lock::Ours,
+        Err(rustix::io::Errno::WOULDBLOCK) => Lock::Theirs,
+        Err(_) => Lock::Unknown,
+    }
+}
+
+/// Whether a file still has a name.
+fn is_linked(file: &File) -> bool {
+    file.metadata().map_or(true, |meta| meta.nlink() > 0)
+}
+
 /// Renames and never replaces.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         // File systems without RENAME_NOREPLACE (NFS, some FUSE): a hard link
@@ -216,37 +319,9 @@ fn rename_new_by_link(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// `.NAME.<token>.part`, shortened so that it stays a lawful name (255 bytes).
-fn dot_name(name: &OsStr, token: u64) -> OsString {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let suffix = format!(".{token:016x}.part");
-    let kept = name.as_bytes();
-    let kept = &kept[..kept.len().min(254 - suffix.len())];
-    let mut bytes = b".".to_vec();
-    bytes.extend_from_slice(kept);
-    bytes.extend_from_slice(suffix.as_bytes());
-    OsString::from_vec(bytes)
-}
-
-fn random_token() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    // Seeded from the operating system's randomness, with a counter inside.
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_name_still_has_a_lawful_dot_name() {
-        let name = "n".repeat(255);
-        let dot = dot_name(OsStr::new(&name), 7);
-        assert_eq!(dot.len(), 255);
-        assert!(dot.to_string_lossy().ends_with(".0000000000000007.part"));
-    }
 
     #[test]
     fn an_unpublished_file_is_removed_and_a_stranger_is_not_replaced() {

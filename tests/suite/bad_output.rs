@@ -79,7 +79,7 @@ fn an_output_that_appears_while_the_encode_runs() {
         assert_eq!(error.kind(), ErrorKind::OutputExists, "{error:?}");
         assert_eq!(seen.len(), 1, "{seen:?}");
         assert!(
-            seen[0].starts_with(".out.mkv.") && seen[0].ends_with(".part"),
+            seen[0].starts_with(".out.mkv.") && seen[0].ends_with(".av1part"),
             "{seen:?}"
         );
         assert_eq!(fs::read(&output).expect("there"), b"somebody's");

@@ -57,6 +57,11 @@ impl Verified {
     pub fn publish(self) -> Result<Report> {
         self.encoded.publish(self.verify_us)
     }
+
+    /// For `replace`, which takes nothing else.
+    pub(crate) fn into_encoded(self) -> (Encoded, u64) {
+        (self.encoded, self.verify_us)
+    }
 }
 
 /// Reads an encoded film back and holds it against its plan and against what the

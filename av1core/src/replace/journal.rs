@@ -1,0 +1,210 @@
+//! The journal of a replacement: one small file beside the source, written before the
+//! first step that a reader of the folder could see and removed after the last.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::identity::Identity;
+use crate::names::{Kind, dot_name};
+use crate::output::{self, Lock};
+
+/// The version of [`Entry`]; a journal of another one is left alone.
+const VERSION: u32 = 1;
+
+/// All that is needed to bring a replacement to its end, in names of one folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    version: u32,
+    pub(super) token: u64,
+    pub(super) source: Name,
+    pub(super) source_identity: Identity,
+    /// The name in the end: the source's, or one with another extension.
+    pub(super) target: Name,
+    pub(super) staged: Name,
+    pub(super) staged_identity: Identity,
+    pub(super) staged_hash: String,
+    /// Where the source is to be kept.
+    pub(super) backup: Option<Name>,
+}
+
+impl Entry {
+    pub(super) fn new(token: u64, source: (&OsStr, Identity), target: &OsStr) -> Self {
+        Self {
+            version: VERSION,
+            token,
+            source: source.0.into(),
+            source_identity: source.1,
+            target: target.into(),
+            staged: Name::default(),
+            staged_identity: source.1,
+            staged_hash: String::new(),
+            backup: None,
+        }
+    }
+
+    /// Whether the output gets the source's own name.
+    pub(super) fn is_same_name(&self) -> bool {
+        self.source == self.target
+    }
+
+    /// The name of this replacement's file of a kind.
+    pub(super) fn dot_name(&self, kind: Kind) -> OsString {
+        dot_name(&self.target.0, self.token, kind)
+    }
+}
+
+/// A file's name. Written as text with `%` before the bytes that are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Name(pub(super) OsString);
+
+impl From<&OsStr> for Name {
+    fn from(name: &OsStr) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::new();
+        for chunk in self.0.as_bytes().utf8_chunks() {
+            text.push_str(&chunk.valid().replace('%', "%25"));
+            for byte in chunk.invalid() {
+                text.push_str(&format!("%{byte:02x}"));
+            }
+        }
+        to.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let mut parts = text.split('%');
+        let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            let digits = part.get(..2).and_then(|d| u8::from_str_radix(d, 16).ok());
+            let (Some(byte), Some(rest)) = (digits, part.get(2..)) else {
+                return Err(serde::de::Error::custom("a lone % in a name"));
+            };
+            bytes.push(byte);
+            bytes.extend_from_slice(rest.as_bytes());
+        }
+        Ok(Self(OsString::from_vec(bytes)))
+    }
+}
+
+/// A journal on disk, locked as long as this lives.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    _locked: File,
+}
+
+/// What a journal's file holds.
+pub(super) enum Found {
+    /// A replacement to be brought to its end.
+    Entry(Journal, Entry),
+    /// A file that was never finished: nothing had been done yet.
+    Torn(Journal),
+    /// A process at work holds it, or there is no telling.
+    InUse,
+    /// It is of another version of this program.
+    Foreign,
+}
+
+impl Journal {
+    /// Writes the entry and makes it durable, name and all.
+    pub(super) fn write(folder: &Path, entry: &Entry) -> io::Result<Self> {
+        let path = folder.join(entry.dot_name(Kind::Journal));
+        let mut file = File::create_new(&path)?;
+        output::lock(&file);
+        let written = (|| {
+            fail::fail_point!("replace::journal_created", |_| Err(injected()));
+            file.write_all(&encode(entry)?)?;
+            fail::fail_point!("replace::journal_written", |_| Err(injected()));
+            file.sync_all()?;
+            output::sync_folder(folder)?;
+            Ok(())
+        })();
+        let journal = Self {
+            path,
+            _locked: file,
+        };
+        match written {
+            Ok(()) => Ok(journal),
+            Err(error) => {
+                let _ = fs::remove_file(&journal.path);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads what a file holds that has a journal's name.
+    pub(super) fn read(path: &Path) -> io::Result<Found> {
+        let mut file = super::identity::open(path)?;
+        if output::lock(&file) != Lock::Ours {
+            return Ok(Found::InUse);
+        }
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        let journal = Self {
+            path: path.to_owned(),
+            _locked: file,
+        };
+        Ok(match decode(&bytes) {
+            Decoded::Entry(entry) => Found::Entry(journal, *entry),
+            Decoded::Torn => Found::Torn(journal),
+            Decoded::Foreign => Found::Foreign,
+        })
+    }
+
+    /// The replacement is over.
+    pub(super) fn remove(self, folder: &Path) -> io::Result<()> {
+        fs::remove_file(&self.path)?;
+        output::sync_folder(folder)?;
+        Ok(())
+    }
+}
+
+/// One line of JSON and, on the next, its hash: a file that was cut short is known.
+fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_string(entry)?;
+    Ok(format!("{json}\n{:016x}\n", xxh3_64(json.as_bytes())).into_bytes())
+}
+
+enum Decoded {
+    Entry(Box<Entry>),
+    Torn,
+    Foreign,
+}
+
+fn decode(bytes: &[u8]) -> Decoded {
+    let Some((json, sum)) = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.strip_suffix('\n')?.split_once('\n'))
+    else {
+        return Decoded::Torn;
+    };
+    if sum != format!("{:016x}", xxh3_64(json.as_bytes())) {
+        return Decoded::Torn;
+    }
+    match serde_json::from_str::<Entry>(json) {
+        Ok(entry) if entry.version == VERSION => Decoded::Entry(Box::new(entry)),
+        _ => Decoded::Foreign,
+    }
+}
+
+/// The error of a fault point.
+#[cfg_attr(
+    not(feature = "fault-points"),
+    expect(dead_code, reason = "fault points are compiled in for tests alone")
+)]
+pub(super) fn injected() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
+}
