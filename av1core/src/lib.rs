@@ -92,7 +92,9 @@ pub use self::plan::{
     Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
 pub use self::probe::probe;
-pub use self::replace::{InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore};
+pub use self::replace::{
+    InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore,
+};
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 

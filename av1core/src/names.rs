@@ -50,10 +50,8 @@ pub(crate) fn parse(name: &OsStr) -> Option<(u64, Kind)> {
     let kind = Kind::ALL
         .into_iter()
         .find(|kind| kind.extension().as_bytes() == extension)?;
-    let is_token = token.len() == 16
-        && token
-            .iter()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_token =
+        token.len() == 16 && token.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let token = std::str::from_utf8(token).ok().filter(|_| is_token)?;
     Some((u64::from_str_radix(token, 16).ok()?, kind))
 }

@@ -156,7 +156,12 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<bool> {
     use io::ErrorKind as K;
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind(), K::InvalidInput | K::Unsupported | K::PermissionDenied) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                K::InvalidInput | K::Unsupported | K::PermissionDenied
+            ) =>
+        {
             Ok(false)
         }
         Err(error) => Err(error),
@@ -180,8 +185,15 @@ impl Staged {
         // (Tdarr#30, #172). Random, so that two runs for one name never meet.
         for _ in 0..16 {
             let token = random_token();
-            let path = destination.folder().join(dot_name(name, token, Kind::Staged));
-            match File::options().read(true).write(true).create_new(true).open(&path) {
+            let path = destination
+                .folder()
+                .join(dot_name(name, token, Kind::Staged));
+            match File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&path)
+            {
                 Ok(file) => {
                     let staged = Self {
                         path,
@@ -225,7 +237,12 @@ impl Staged {
         if destination.taken == Taken::BySource {
             let message = "is the source's own place, which only a replacement may take";
             let path = &destination.path;
-            return Err(Error::new(ErrorKind::OutputIsSource, Stage::Publish, path, message));
+            return Err(Error::new(
+                ErrorKind::OutputIsSource,
+                Stage::Publish,
+                path,
+                message,
+            ));
         }
         file.sync_all().map_err(output_error)?;
         if destination.taken == Taken::Overwrite {

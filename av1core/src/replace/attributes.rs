@@ -38,7 +38,11 @@ fn keep_owner(meta: &std::fs::Metadata, to: &File) -> io::Result<()> {
     }
     fchown(to, Some(meta.uid()), Some(meta.gid())).or_else(|error| {
         let group = fchown(to, None, Some(meta.gid()));
-        if now.uid() == meta.uid() { group } else { Err(error) }
+        if now.uid() == meta.uid() {
+            group
+        } else {
+            Err(error)
+        }
     })
 }
 

@@ -3,24 +3,31 @@
 //! off anywhere and begun again.
 //!
 //! ```text
-//!          source's own name                another extension
-//! before   SOURCE  .staged                  SOURCE  .staged
-//!          (SOURCE.bak linked)
-//! commit   rename .staged over SOURCE       rename .staged to TARGET, which is free
-//! after    folder synced                    folder synced, SOURCE removed or made .bak
+//!          source's own name                     another extension
+//! before   SOURCE  .staged                       SOURCE  .staged
+//! commit   the two names exchanged               .staged renamed to TARGET, which is free
+//! after    folder synced, the source is aside    folder synced, SOURCE renamed aside
+//!          (under the name `.staged`)            (to the name `.staged`)
+//! let go   what lies aside is compared with what the source was; it is removed, or
+//!          renamed to SOURCE.bak, or, if somebody wrote to it after all, put back
 //! ```
+//!
+//! Where the file system cannot exchange two names (NFS, SMB, many in user space), the
+//! backup is linked or copied first and the output renamed over the source; what is
+//! written to the source between the last look and the rename is lost then.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fail::fail_point;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::attributes;
 use super::identity::{self, Identity};
+use super::journal::Entry;
 #[cfg(feature = "fault-points")]
 use super::journal::injected;
-use super::journal::Entry;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::names::Kind;
 use crate::output::{self, STRANGER, rename_new};
@@ -47,6 +54,16 @@ enum Scene {
     Withdrawn(Why),
 }
 
+/// What lies under the dot name once the output has its own.
+#[derive(Debug, PartialEq, Eq)]
+enum Aside {
+    Nothing,
+    /// The source as it was.
+    Source,
+    /// The source, which somebody wrote to since.
+    Changed,
+}
+
 /// Why an output is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -65,14 +82,7 @@ impl Replacement<'_> {
     /// [`Self::is_open`].
     pub(super) fn carry_out(&self) -> Result<(), Error> {
         match self.look()? {
-            Scene::Before => {
-                if let Err(error) = self.keep_backup() {
-                    self.withdraw()?;
-                    return Err(error);
-                }
-                self.commit()?;
-            }
-            Scene::SourceGone => self.commit()?,
+            Scene::Before | Scene::SourceGone => self.commit()?,
             Scene::Committed => {}
             Scene::Withdrawn(why) => return Err(self.withdraw_for(why)),
         }
@@ -134,7 +144,12 @@ impl Replacement<'_> {
     /// Gives the source its second name, where it is to keep one and is about to lose
     /// its own.
     fn keep_backup(&self) -> Result<(), Error> {
-        let Some(name) = self.entry.backup.as_ref().filter(|_| self.entry.is_same_name()) else {
+        let Some(name) = self
+            .entry
+            .backup
+            .as_ref()
+            .filter(|_| self.entry.is_same_name())
+        else {
             return Ok(());
         };
         let backup = self.path(name);
@@ -179,7 +194,7 @@ impl Replacement<'_> {
     /// The one step after which the output is what the library holds.
     fn commit(&self) -> Result<(), Error> {
         fail_point!("replace::last_look");
-        // Once more: an encode takes hours, and a backup may take minutes.
+        // Once more: an encode takes hours.
         let over_source = match self.look()? {
             Scene::Before => self.entry.is_same_name(),
             Scene::SourceGone => false,
@@ -187,14 +202,17 @@ impl Replacement<'_> {
             Scene::Withdrawn(why) => return Err(self.withdraw_for(why)),
         };
         fail_point!("replace::commit");
-        let renamed = (|| {
-            fail_point!("replace::rename", |_| Err(injected()));
-            if over_source {
-                fs::rename(self.staged(), self.target())
-            } else {
-                rename_new(&self.staged(), &self.target())
+        let renamed = if over_source {
+            match self.exchange() {
+                Err(error) if cannot(&error) => self.rename_over()?,
+                exchanged => exchanged,
             }
-        })();
+        } else {
+            fail_point!("replace::rename", |_| Err(
+                self.failed(&self.target(), injected())
+            ));
+            rename_new(&self.staged(), &self.target())
+        };
         fail_point!("replace::committed");
         let Err(error) = renamed else {
             return Ok(());
@@ -212,86 +230,171 @@ impl Replacement<'_> {
         }
     }
 
-    /// What is left to do once the output has its name.
-    fn finish(&self) -> Result<(), Error> {
-        if let Err(error) = self.settle() {
-            if self.entry.is_same_name() {
-                // Either name that a crash leaves is a good file's.
-                tracing::warn!(%error, "folder not synced");
-            } else {
-                if self.source_is_there() {
-                    self.take_back().map_err(|e| self.failed(&self.target(), e))?;
-                }
-                return Err(error);
-            }
+    fn exchange(&self) -> io::Result<()> {
+        fail_point!("replace::exchange", |_| Err(
+            rustix::io::Errno::NOTSUP.into()
+        ));
+        exchange(&self.staged(), &self.target())
+    }
+
+    /// The commit where names cannot be exchanged.
+    fn rename_over(&self) -> Result<io::Result<()>, Error> {
+        if let Err(error) = self.keep_backup() {
+            self.withdraw()?;
+            return Err(error);
         }
-        // Recovery removes what stays, with or without a journal.
-        let tidied = remove_if_there(&self.staged())
-            .and_then(|()| remove_if_there(&self.folder.join(self.entry.dot_name(Kind::Copy))))
+        // A backup that is copied takes minutes.
+        match self.look()? {
+            Scene::Before => {}
+            Scene::Committed => return Ok(Ok(())),
+            Scene::SourceGone => return Ok(rename_new(&self.staged(), &self.target())),
+            Scene::Withdrawn(why) => return Err(self.withdraw_for(why)),
+        }
+        fail_point!("replace::rename_over", |_| Ok(Err(injected())));
+        Ok(fs::rename(self.staged(), self.target()))
+    }
+
+    /// What is left to do once the output has its name: the name made durable, and only
+    /// then the source let go.
+    fn finish(&self) -> Result<(), Error> {
+        let synced = (|| {
+            fail_point!("replace::sync_folder", |_| Err(injected()));
+            output::sync_folder(self.folder)
+        })();
+        match synced {
+            // Over the source without an exchange: either name's file is a good one.
+            Err(error) if self.entry.is_same_name() && is_gone(&self.staged()) => {
+                tracing::warn!(folder = %self.folder.display(), %error, "folder not synced");
+            }
+            Err(error) => {
+                let error = self.failed(&self.target(), error);
+                return Err(self.put_back(error));
+            }
+            Ok(_) => {}
+        }
+        fail_point!("replace::synced");
+        if let Err(error) = self.take_aside() {
+            let error = self.failed(&self.source(), error);
+            return Err(self.put_back(error));
+        }
+        fail_point!("replace::aside");
+        match self
+            .find_aside()
+            .map_err(|e| self.failed(&self.staged(), e))?
+        {
+            Aside::Nothing => {}
+            Aside::Source if self.has_target() => {
+                if let Err(error) = self.let_go() {
+                    let error = self.failed(&self.staged(), error);
+                    return Err(self.put_back(error));
+                }
+            }
+            Aside::Source => return Err(self.put_back(self.error(Why::NoOutput))),
+            Aside::Changed => return Err(self.put_back(self.error(Why::SourceChanged))),
+        }
+        let tidied = remove_if_there(&self.folder.join(self.entry.dot_name(Kind::Copy)))
             .and_then(|()| output::sync_folder(self.folder));
         if let Err(error) = tidied {
+            // Recovery removes what stays, with or without a journal.
             tracing::warn!(folder = %self.folder.display(), %error, "not tidied up");
         }
         fail_point!("replace::finished");
         Ok(())
     }
 
-    /// Makes the output's name durable, and only then lets the source go.
-    fn settle(&self) -> Result<(), Error> {
-        let synced = (|| {
-            fail_point!("replace::sync_folder", |_| Err(injected()));
-            output::sync_folder(self.folder)
-        })();
-        synced.map_err(|e| self.failed(&self.target(), e))?;
-        fail_point!("replace::synced");
-        if self.entry.is_same_name() {
+    /// Takes a source of another name aside, so that it is let go under a name that
+    /// nobody else writes to.
+    fn take_aside(&self) -> io::Result<()> {
+        // A rename by links that was cut off leaves the output under both names.
+        if self.is_output(&self.staged())? {
+            remove_if_there(&self.staged())?;
+        }
+        let source = self.source();
+        if self.entry.is_same_name() || Identity::find(&source)?.is_none() {
             return Ok(());
         }
-        let source = self.source();
-        match Identity::find(&source).map_err(|e| self.failed(&source, e))? {
-            None => return Ok(()),
-            Some(found) if !found.is_same(&self.entry.source_identity) => {
-                return Err(self.error(Why::SourceChanged));
-            }
-            Some(_) => {}
-        }
-        fail_point!("replace::let_go");
-        let gone = match &self.entry.backup {
-            Some(name) => self.rename_to_backup(&self.path(name)),
-            None => remove_if_there(&source),
-        };
-        gone.map_err(|e| self.failed(&source, e))?;
-        fail_point!("replace::gone");
-        Ok(())
-    }
-
-    fn rename_to_backup(&self, backup: &Path) -> io::Result<()> {
-        let source = self.source();
-        // Cut off between the two steps of a rename by link: both names are one file.
-        if let Some(found) = Identity::find(backup).or_else(not_a_file)?
-            && found == Identity::of(&source)?
-        {
-            return remove_if_there(&source);
-        }
-        rename_new(&source, backup).or_else(|error| {
-            // As with the commit: it may have happened.
-            let happened = Identity::find(&source)?.is_none()
-                && Identity::find(backup)?.is_some_and(|b| b.is_copy(&self.entry.source_identity));
+        rename_new(&source, &self.staged()).or_else(|error| {
+            let happened = is_gone(&source) && Identity::find(&self.staged())?.is_some();
             if happened { Ok(()) } else { Err(error) }
         })
     }
 
-    fn source_is_there(&self) -> bool {
-        matches!(Identity::find(&self.source()), Ok(Some(_)))
+    fn find_aside(&self) -> io::Result<Aside> {
+        Ok(match Identity::find(&self.staged())? {
+            None => Aside::Nothing,
+            Some(found) if found.is_same(&self.entry.source_identity) => Aside::Source,
+            Some(_) => Aside::Changed,
+        })
     }
 
-    /// Takes an output back that has its name already, beside a source that is there.
-    fn take_back(&self) -> io::Result<()> {
-        if self.is_output(&self.target())? {
-            remove_if_there(&self.target())?;
+    /// Whether what the library holds makes the source dispensable: the output; or,
+    /// under the source's own name, what somebody has put there since.
+    fn has_target(&self) -> bool {
+        if self.entry.is_same_name() {
+            !is_gone(&self.target())
+        } else {
+            self.is_output(&self.target()).unwrap_or(false)
         }
-        remove_if_there(&self.staged())?;
-        output::sync_folder(self.folder).map(|_| ())
+    }
+
+    /// Removes the source that lies aside, or gives it its backup's name.
+    fn let_go(&self) -> io::Result<()> {
+        fail_point!("replace::let_go", |_| Err(injected()));
+        let aside = self.staged();
+        match &self.entry.backup {
+            Some(name) => {
+                let backup = self.path(name);
+                rename_new(&aside, &backup).or_else(|error| {
+                    // As with the commit: it may have happened.
+                    let source = &self.entry.source_identity;
+                    let kept = Identity::find(&backup).or_else(not_a_file)?;
+                    let happened = is_gone(&aside) && kept.is_some_and(|b| b.is_copy(source));
+                    if happened { Ok(()) } else { Err(error) }
+                })?;
+            }
+            None => remove_if_there(&aside)?,
+        }
+        fail_point!("replace::gone");
+        Ok(())
+    }
+
+    /// Takes back an output that has its name already, and puts the source back. Passes
+    /// the reason on, or says why even that failed.
+    fn put_back(&self, reason: Error) -> Error {
+        fail_point!("replace::put_back");
+        let done = || {
+            let aside = self.find_aside()?;
+            if aside != Aside::Nothing && self.entry.is_same_name() {
+                self.exchange_back()?;
+            } else if aside != Aside::Nothing {
+                rename_new(&self.staged(), &self.source())?;
+            }
+            if !self.entry.is_same_name()
+                && !is_gone(&self.source())
+                && self.is_output(&self.target())?
+            {
+                remove_if_there(&self.target())?;
+            }
+            Ok(())
+        };
+        match done() {
+            Ok(()) => match self.withdraw() {
+                Ok(()) => reason,
+                Err(error) => error,
+            },
+            Err(error) => self.failed(&self.source(), error),
+        }
+    }
+
+    /// Only an output comes out of the source's name again.
+    fn exchange_back(&self) -> io::Result<()> {
+        if is_gone(&self.target()) {
+            return rename_new(&self.staged(), &self.target());
+        }
+        if !self.is_output(&self.target())? {
+            return Err(io::Error::other("somebody took the name meanwhile"));
+        }
+        exchange(&self.staged(), &self.target())
     }
 
     fn withdraw_for(&self, why: Why) -> Error {
@@ -310,10 +413,23 @@ impl Replacement<'_> {
                 self.remove_backup(&backup)?;
             }
             remove_if_there(&self.folder.join(self.entry.dot_name(Kind::Copy)))?;
-            remove_if_there(&self.staged())?;
+            self.remove_staged()?;
             output::sync_folder(self.folder).map(|_| ())
         })();
         removed.map_err(|e| self.failed(&self.staged(), e))
+    }
+
+    /// Removes the output under its dot name. A source that was taken aside lies there
+    /// too, and gets its name back.
+    fn remove_staged(&self) -> io::Result<()> {
+        let staged = self.staged();
+        let Some(found) = Identity::find(&staged)? else {
+            return Ok(());
+        };
+        if found.inode == self.entry.staged_identity.inode || self.is_output(&staged)? {
+            return remove_if_there(&staged);
+        }
+        rename_new(&staged, &self.source())
     }
 
     /// Removes the backup where it is this replacement's and the source has its name.
@@ -334,13 +450,10 @@ impl Replacement<'_> {
 
     /// Whether there is, or may be, something left for a later recovery.
     pub(super) fn is_open(&self) -> bool {
-        let is_gone = |path: PathBuf| {
-            fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
-        };
         let both_there = !self.entry.is_same_name()
-            && !is_gone(self.source())
+            && !is_gone(&self.source())
             && self.is_output(&self.target()).unwrap_or(true);
-        both_there || !is_gone(self.staged())
+        both_there || !is_gone(&self.staged())
     }
 
     fn error(&self, why: Why) -> Error {
@@ -373,6 +486,24 @@ fn not_a_file(error: io::Error) -> io::Result<Option<Identity>> {
         io::ErrorKind::InvalidInput => Ok(None),
         _ => Err(error),
     }
+}
+
+/// Certainly not there, as opposed to not found out.
+fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// Gives each of two files the other's name, in one step.
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+/// Whether the file system says that it does not know how.
+fn cannot(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
 }
 
 /// Removes a file. Nothing there is as good, also where an error was reported first.

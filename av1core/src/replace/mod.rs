@@ -5,12 +5,11 @@
 //! |---|---|---|
 //! | 1 | mode, owner, attributes and times copied to the staged file, which is synced | the source; the staged file is removed |
 //! | 2 | journal written and synced | the source; the replacement is carried out |
-//! | 3 | testing mode, same name: the source gets its second name, `NAME.bak` | the same |
-//! | 4 | the source is opened again and compared | the same |
-//! | 5 | **commit**: one rename | source or output, whole, under the right name |
-//! | 6 | folder synced | the output |
-//! | 7 | another extension: the source removed, or renamed to `.bak` | both; the source is let go |
-//! | 8 | journal removed | the output |
+//! | 3 | the source is opened again and compared | the same |
+//! | 4 | **commit**: the output gets its name, by one rename or exchange of names | source or output, whole, under the right name |
+//! | 5 | folder synced | the output, and the source |
+//! | 6 | the source, aside under a dot name, compared once more and removed, or renamed to `.bak` | the same; the source is let go |
+//! | 7 | journal removed | the output |
 //!
 //! Recovery ([`recover`]) looks at what is there and runs the same steps. It carries a
 //! replacement out only where the source is what it was and the output's content is

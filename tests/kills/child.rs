@@ -1,0 +1,185 @@
+//! The child process: encodes, verifies and replaces one film, with faults on its way.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use av1core::{CancelToken, Container, InPlace, Verdict};
+use rustix::process::{Signal, getpid, kill_process};
+
+use crate::support;
+
+const ORDER: &str = "AV1_KILLS_ORDER";
+
+/// What a child is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) source: PathBuf,
+    pub(crate) keep_backup: bool,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// What happens at a fault point.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// SIGKILL.
+    Kill(&'static str),
+    /// The file system says that it is full.
+    Fail(&'static str),
+    /// Somebody else does something to the folder.
+    Event(&'static str, Event),
+}
+
+/// What somebody else does to the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    SourceChanges,
+    SourceGoes,
+    /// Somebody's file takes the name that the output is to get.
+    StrangerComes,
+    FolderGoes,
+}
+
+/// What a stranger's file holds.
+pub(crate) const STRANGER: &[u8] = b"a stranger's film";
+/// What is added to a source that changes.
+pub(crate) const ADDED: &[u8] = b"more";
+
+impl Order {
+    /// The environment variable that carries the order.
+    pub(crate) fn to_environment(&self) -> (&'static str, String) {
+        let faults: Vec<_> = self
+            .faults
+            .iter()
+            .map(|fault| match fault {
+                Fault::Kill(at) => format!("kill {at}"),
+                Fault::Fail(at) => format!("fail {at}"),
+                Fault::Event(at, event) => format!("{event:?} {at}"),
+            })
+            .collect();
+        let source = self.source.display();
+        let order = format!("{source}\n{}\n{}", self.keep_backup, faults.join("\n"));
+        (ORDER, order)
+    }
+
+    /// The order that this process got; none for the process that runs the tests.
+    pub(crate) fn from_environment() -> Option<Self> {
+        let order = env::var(ORDER).ok()?;
+        let mut lines = order.lines();
+        let source = lines.next().expect("a source").into();
+        let keep_backup = lines.next() == Some("true");
+        let faults = lines.map(|line| {
+            let (what, at) = line.split_once(' ').expect("a fault");
+            // The child ends soon: nothing is lost by leaking a name.
+            let at: &'static str = at.to_owned().leak();
+            match what {
+                "kill" => Fault::Kill(at),
+                "fail" => Fault::Fail(at),
+                _ => Fault::Event(at, event(what)),
+            }
+        });
+        Some(Self {
+            source,
+            keep_backup,
+            faults: faults.collect(),
+        })
+    }
+}
+
+fn event(name: &str) -> Event {
+    crate::EVENTS
+        .into_iter()
+        .find(|event| format!("{event:?}") == name)
+        .expect("an event")
+}
+
+/// Does as ordered. Prints `staged PATH` before it replaces and `replaced` or the
+/// error's kind after.
+pub(crate) fn run(order: &Order) -> ExitCode {
+    av1core::quiet_encoder_log();
+    let cancel = CancelToken::new();
+    let place = InPlace::of(&order.source, Container::Matroska)
+        .expect("a place")
+        .keep_backup(order.keep_backup);
+    let info = av1core::probe(&order.source).expect("a film");
+    let Verdict::Transcode(plan) = av1core::plan(&info, &support::fast()) else {
+        panic!("not to be encoded");
+    };
+    let destination = place.destination();
+    let encoded = av1core::encode(&order.source, &info, &plan, destination, &cancel, |_| {});
+    let encoded = encoded.expect("encoded");
+    let verified = av1core::verify(encoded, &info, &cancel, |_| {}).expect("verified");
+    println!(
+        "staged {:x}",
+        support::scratch::fingerprint(verified.path())
+    );
+    for fault in &order.faults {
+        arm(fault, order, destination.path());
+    }
+    match av1core::replace(verified, &place) {
+        Ok(_) => println!("replaced"),
+        Err(error) => println!("failed {:?}: {error}", error.kind()),
+    }
+    ExitCode::SUCCESS
+}
+
+fn arm(fault: &Fault, order: &Order, target: &Path) {
+    let (source, target) = (order.source.clone(), target.to_owned());
+    let point = |at: &str| format!("replace::{at}");
+    let armed = match fault {
+        // At a meddler's point it dies after the meddler's turn.
+        Fault::Kill(at) if is_taken(at, order) => Ok(()),
+        Fault::Kill(at) => fail::cfg_callback(point(at), die),
+        Fault::Fail(at) => fail::cfg(point(at), "return"),
+        Fault::Event(at, event) => {
+            let event = *event;
+            let dies = order
+                .faults
+                .iter()
+                .any(|f| matches!(f, Fault::Kill(k) if k == at));
+            fail::cfg_callback(point(at), move || {
+                meddle(event, &source, &target);
+                if dies {
+                    die();
+                }
+            })
+        }
+    };
+    armed.expect("armed");
+}
+
+fn is_taken(at: &str, order: &Order) -> bool {
+    let mut faults = order.faults.iter();
+    faults.any(|fault| matches!(fault, Fault::Event(taken, _) if *taken == at))
+}
+
+fn die() {
+    kill_process(getpid(), Signal::KILL).expect("killed");
+}
+
+fn meddle(event: Event, source: &Path, target: &Path) {
+    match event {
+        Event::SourceChanges => {
+            let mut file = OpenOptions::new().append(true).open(source);
+            // After the commit the source's name may be gone.
+            if let Ok(file) = &mut file {
+                file.write_all(ADDED).expect("written");
+            }
+        }
+        Event::SourceGoes => {
+            let _ = fs::remove_file(source);
+        }
+        Event::StrangerComes => {
+            // Another program saves by renaming, as careful programs do.
+            let new = source.with_file_name("download.tmp");
+            fs::write(&new, STRANGER).expect("written");
+            fs::rename(&new, target).expect("renamed");
+        }
+        Event::FolderGoes => {
+            let folder = source.parent().expect("a folder");
+            fs::rename(folder, folder.with_extension("moved")).expect("renamed");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A library of one film, and what must be left of it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use av1core::recover;
+
+use crate::POINTS;
+use crate::child::{ADDED, Event, Fault, Order, STRANGER};
+use crate::support::scratch::{fingerprint, names};
+use crate::support::{Scratch, command};
+
+/// A folder with one film.
+pub(crate) struct Library {
+    scratch: Scratch,
+    source: &'static str,
+    keep_backup: bool,
+    original: u64,
+}
+
+/// What a child left.
+pub(crate) struct Left {
+    library: Library,
+    faults: Vec<Fault>,
+    staged: u64,
+    /// What the child said; nothing where it was killed.
+    said: Option<String>,
+    folder: PathBuf,
+}
+
+/// The film, made once: Matroska and MP4 hold the same packets.
+fn film(name: &str) -> Vec<u8> {
+    static FILMS: OnceLock<BTreeMap<&str, Vec<u8>>> = OnceLock::new();
+    let films = FILMS.get_or_init(|| {
+        let folder = Scratch::new();
+        ["film.mkv", "film.mp4"]
+            .map(|name| {
+                let path = folder.file(name);
+                let recipe = "-f lavfi -i testsrc2=s=64x64:r=25:d=0.2 -c:v libx264 -qp 0 \
+                              -pix_fmt yuv420p";
+                command::make(recipe, &path);
+                (name, fs::read(path).expect("read"))
+            })
+            .into()
+    });
+    films[name].clone()
+}
+
+impl Library {
+    pub(crate) fn new(source: &'static str, keep_backup: bool) -> Self {
+        let scratch = Scratch::new();
+        let folder = scratch.folder("library");
+        let path = folder.join(source);
+        fs::write(&path, film(source)).expect("written");
+        let original = fingerprint(&path);
+        Self {
+            scratch,
+            source,
+            keep_backup,
+            original,
+        }
+    }
+
+    /// Runs a child on the film, with these faults.
+    pub(crate) fn run(self, faults: Vec<Fault>) -> Left {
+        let folder = self.scratch.file("library");
+        let order = Order {
+            source: folder.join(self.source),
+            keep_backup: self.keep_backup,
+            faults: faults.clone(),
+        };
+        let (name, value) = order.to_environment();
+        let output = Command::new(env::current_exe().expect("this binary"))
+            .env(name, value)
+            .stdin(Stdio::null())
+            .output()
+            .expect("a child");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut lines = said.lines();
+        let staged = lines.next().and_then(|line| line.strip_prefix("staged "));
+        let Some(staged) = staged else {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            panic!("{faults:?}: the child did not get far: {stderr}");
+        };
+        let moved = self.scratch.file("library.moved");
+        Left {
+            staged: u64::from_str_radix(staged, 16).expect("a fingerprint"),
+            said: lines.next().map(str::to_owned),
+            folder: if moved.exists() { moved } else { folder },
+            faults,
+            library: self,
+        }
+    }
+}
+
+impl Left {
+    /// Recovers twice, and finds exactly one good film under the right name.
+    pub(crate) fn assert_one_good_film(&self) {
+        let before = names(&self.folder);
+        self.assert_never_without_a_film(&before);
+        if let Some(said) = &self.said {
+            // A child that lived tidies up after itself, or says that it could not.
+            let tidy = before.iter().all(|name| !name.starts_with('.'));
+            let told = said.contains("av1cli recover") || self.has_happened(Event::FolderGoes);
+            assert!(tidy || told, "{self} left {before:?}");
+        }
+        let first = recover(&self.folder).expect("recovered");
+        let second = recover(&self.folder).expect("recovered again");
+        assert!(second.is_empty(), "{self}: {first:?}, then {second:?}");
+        self.assert_end_state();
+    }
+
+    /// Whether the child lived long enough for this to happen.
+    fn has_happened(&self, wanted: Event) -> bool {
+        self.moment(wanted).is_some()
+    }
+
+    fn moment(&self, wanted: Event) -> Option<&'static str> {
+        let place = |point: &str| POINTS.iter().position(|p| *p == point);
+        let killed = self.faults.iter().find_map(|fault| match fault {
+            Fault::Kill(at) => place(at),
+            _ => None,
+        });
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Event(at, event) if *event == wanted => {
+                let in_time = self.said.is_some() || killed.is_none_or(|k| place(at) <= Some(k));
+                in_time.then_some(*at)
+            }
+            _ => None,
+        })
+    }
+
+    /// Even before recovery, a whole film has one of its two names.
+    fn assert_never_without_a_film(&self, names: &[String]) {
+        if self.has_happened(Event::SourceGoes) {
+            return;
+        }
+        let found = names
+            .iter()
+            .filter(|name| *name == self.library.source || *name == TARGET)
+            .map(|name| fingerprint(&self.folder.join(name)));
+        let good = self.good();
+        let found: Vec<_> = found.collect();
+        assert!(
+            found.iter().any(|film| good.contains(film)),
+            "{self}: no film among {names:?}"
+        );
+    }
+
+    /// What may lie under a film's name.
+    fn good(&self) -> Vec<u64> {
+        let mut good = vec![self.library.original, self.staged];
+        if self.has_happened(Event::SourceChanges) {
+            good.push(self.changed());
+            if self.library.source == TARGET {
+                good.push(fingerprint(&self.folder.join(TARGET)));
+            }
+        }
+        if self.has_happened(Event::StrangerComes) {
+            good.push(content(&self.library.scratch, STRANGER));
+        }
+        good
+    }
+
+    fn changed(&self) -> u64 {
+        let mut bytes = film(self.library.source);
+        bytes.extend_from_slice(ADDED);
+        content(&self.library.scratch, &bytes)
+    }
+
+    fn assert_end_state(&self) {
+        let held: BTreeMap<_, _> = names(&self.folder)
+            .into_iter()
+            .map(|name| (name.clone(), fingerprint(&self.folder.join(name))))
+            .collect();
+        let lawful = self.lawful();
+        assert!(
+            lawful.contains(&held),
+            "{self}: holds {held:x?}, may hold one of {lawful:x?}"
+        );
+    }
+
+    /// What the folder may hold in the end.
+    fn lawful(&self) -> Vec<BTreeMap<String, u64>> {
+        let source = self.library.source;
+        let original = self.library.original;
+        let holds = |files: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            files
+                .iter()
+                .map(|(name, film)| ((*name).to_owned(), *film))
+                .collect()
+        };
+        // With the backup, where one is wanted.
+        let backed_up = |files: &[(&str, u64)]| {
+            let mut held = holds(files);
+            if self.library.keep_backup {
+                held.insert(format!("{source}.bak"), original);
+            }
+            held
+        };
+        let replaced = backed_up(&[(TARGET, self.staged)]);
+        let untouched = holds(&[(source, original)]);
+        let same_name = source == TARGET;
+        let committed = |at: &str| matches!(at, "committed" | "synced" | "aside");
+        if let Some(at) = self.moment(Event::SourceChanges) {
+            return match (committed(at), same_name) {
+                // Written into the output, which has the name by then.
+                (true, true) => vec![backed_up(&[(source, self.output_changed())])],
+                (true, false) if at == "aside" => vec![replaced],
+                _ => vec![holds(&[(source, self.changed())])],
+            };
+        }
+        if let Some(at) = self.moment(Event::SourceGoes) {
+            return match (committed(at), same_name) {
+                // The output was removed: the source comes back, if it is still there.
+                (true, true) => vec![untouched, backed_up(&[])],
+                (true, false) => vec![replaced, holds(&[(TARGET, self.staged)])],
+                (false, _) if at == "attributes" => vec![holds(&[])],
+                (false, _) => vec![holds(&[(TARGET, self.staged)])],
+            };
+        }
+        if let Some(at) = self.moment(Event::StrangerComes) {
+            let stranger = content(&self.library.scratch, STRANGER);
+            return match (committed(at), same_name) {
+                (true, true) => vec![backed_up(&[(TARGET, stranger)])],
+                (false, true) => vec![holds(&[(TARGET, stranger)])],
+                (_, false) => vec![holds(&[(TARGET, stranger), (source, original)])],
+            };
+        }
+        vec![replaced, untouched]
+    }
+
+    /// The output with what somebody added who held it for the source.
+    fn output_changed(&self) -> u64 {
+        let path = self.folder.join(self.library.source);
+        let bytes = fs::read(&path).unwrap_or_default();
+        let output = bytes.strip_suffix(ADDED).unwrap_or_default();
+        assert_eq!(
+            content(&self.library.scratch, output),
+            self.staged,
+            "{self}"
+        );
+        fingerprint(&path)
+    }
+}
+
+/// The output's name.
+const TARGET: &str = "film.mkv";
+
+fn content(scratch: &Scratch, bytes: &[u8]) -> u64 {
+    fingerprint(&scratch.write("content", bytes))
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Library {
+            source,
+            keep_backup,
+            ..
+        } = &self.library;
+        let faults = &self.faults;
+        write!(f, "{source}, backup {keep_backup}, {faults:?}")?;
+        match &self.said {
+            Some(said) => write!(f, ", which said {said:?}"),
+            None => write!(f, ", killed"),
+        }
+    }
+}
