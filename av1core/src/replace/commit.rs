@@ -427,6 +427,10 @@ impl Replacement<'_> {
             return Ok(());
         };
         if found.inode == self.entry.staged_identity.inode || self.is_output(&staged)? {
+            if is_gone(&self.source()) {
+                // Then this is the only film there is: recovery gives it its name.
+                return Err(io::Error::other("the source is gone"));
+            }
             return remove_if_there(&staged);
         }
         rename_new(&staged, &self.source())
