@@ -68,6 +68,7 @@ mod pipeline;
 mod plan;
 mod probe;
 mod replace;
+mod rules;
 pub mod segment;
 mod units;
 mod verify;
@@ -95,6 +96,7 @@ pub use self::probe::probe;
 pub use self::replace::{
     InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore,
 };
+pub use self::rules::{FileFacts, HardLinks, Pattern, Rules};
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 

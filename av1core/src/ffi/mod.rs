@@ -15,6 +15,7 @@ mod frame;
 mod hdr;
 mod input;
 mod io;
+mod lease;
 mod muxer;
 mod parallel;
 mod priority;
@@ -32,6 +33,7 @@ pub(crate) use self::frame::{
     FrameFacts, channels, facts, has_plain_planes, is_writable, layout_name,
 };
 pub(crate) use self::input::Demuxer;
+pub(crate) use self::lease::is_open_for_writing;
 pub(crate) use self::muxer::{CodecDelay, Muxer, NewStream, default_duration};
 pub(crate) use self::subtitle::TextConverter;
 

@@ -282,4 +282,4 @@ fn role(disposition: Disposition) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -76,6 +76,77 @@ pub enum SkipReason {
         /// What it is that does not fit.
         what: String,
     },
+    /// A run's own file, or a backup of testing mode.
+    #[error("is a file of this program's own (a staged file, journal or backup)")]
+    OwnFile,
+    /// A symbolic link.
+    #[error("is a symbolic link{}", if *leaves_root {
+        " that leads out of the media folder"
+    } else {
+        "; what it points to is looked at where it lies"
+    })]
+    Link {
+        /// It leads out of the media folder.
+        leaves_root: bool,
+    },
+    /// Reached through a folder that is a link to elsewhere.
+    #[error("lies outside the media folder")]
+    OutsideRoot,
+    /// The user excluded it.
+    #[error("is excluded (by {by})")]
+    Excluded {
+        /// The pattern or the file that says so.
+        by: String,
+    },
+    /// The caller's memory knows it.
+    #[error("was decided before with the same settings: {verdict}")]
+    DecidedBefore {
+        /// What was decided.
+        verdict: String,
+    },
+    /// Several names.
+    #[error("has {links} names (hard links), and the others would keep the old content")]
+    HardLinked {
+        /// How many.
+        links: u64,
+    },
+    /// Another program has it open for writing.
+    #[error("is open for writing in another program")]
+    OpenForWriting,
+    /// It may still be written to.
+    #[error("was changed {seconds} s ago and may still be written to; try again later")]
+    JustChanged {
+        /// How long ago, in seconds.
+        seconds: i64,
+    },
+    /// Not worth the while.
+    #[error("is {bytes} bytes small; less than {least_bytes} are not worth it")]
+    TooSmall {
+        /// Its size in bytes.
+        bytes: u64,
+        /// The least that is looked into.
+        least_bytes: u64,
+    },
+    /// Not worth the while.
+    #[error("is {} s short; less than {} s are not worth it", *film_us as f64 / 1e6, *least_us as f64 / 1e6)]
+    TooShort {
+        /// Its length in microseconds.
+        film_us: i64,
+        /// The least that is looked into, in microseconds.
+        least_us: i64,
+    },
+    /// Nothing is left to save.
+    #[error(
+        "has {} bits a pixel; below {} nothing is left to save",
+        *millibits_per_pixel as f64 / 1000.0,
+        *least as f64 / 1000.0
+    )]
+    LowBitrate {
+        /// Bits for each pixel of each frame, in thousandths.
+        millibits_per_pixel: u64,
+        /// The least that is looked into.
+        least: u64,
+    },
 }
 
 impl SkipReason {
@@ -88,7 +159,18 @@ impl SkipReason {
             Self::DepthLoss { .. } => Some("--allow-depth-loss"),
             Self::AlphaLoss => Some("--allow-alpha-loss"),
             Self::DolbyVision { .. } | Self::Hdr10Plus => Some("--allow-dynamic-hdr-loss"),
-            Self::PictureTooSmall { .. }
+            Self::HardLinked { .. } => Some("--hardlinks break"),
+            Self::JustChanged { .. } => Some("--settle 0"),
+            Self::TooSmall { .. } => Some("--min-size 0"),
+            Self::TooShort { .. } => Some("--min-duration 0"),
+            Self::LowBitrate { .. } => Some("--min-bits-per-pixel 0"),
+            Self::OwnFile
+            | Self::Link { .. }
+            | Self::OutsideRoot
+            | Self::Excluded { .. }
+            | Self::DecidedBefore { .. }
+            | Self::OpenForWriting
+            | Self::PictureTooSmall { .. }
             | Self::OddSize { .. }
             | Self::OddAngle
             | Self::FieldPictures

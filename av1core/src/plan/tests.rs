@@ -67,7 +67,7 @@ fn file(streams: Vec<StreamInfo>) -> MediaInfo {
     }
 }
 
-fn film(change: impl FnOnce(&mut VideoInfo)) -> MediaInfo {
+pub(crate) fn film(change: impl FnOnce(&mut VideoInfo)) -> MediaInfo {
     let mut facts = video();
     change(&mut facts);
     file(vec![
