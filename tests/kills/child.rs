@@ -119,7 +119,7 @@ pub(crate) fn run(order: &Order) -> ExitCode {
         arm(fault, order, destination.path());
     }
     match av1core::replace(verified, &place) {
-        Ok(_) => println!("replaced"),
+        Ok(replaced) => println!("replaced {}", replaced.refused.join("; ")),
         Err(error) => println!("failed {:?}: {error}", error.kind()),
     }
     ExitCode::SUCCESS

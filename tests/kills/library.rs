@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -11,11 +11,14 @@ use av1core::recover;
 
 use crate::POINTS;
 use crate::child::{ADDED, Event, Fault, Order, STRANGER};
+use crate::quirky::{Quirk, Quirky};
 use crate::support::scratch::{fingerprint, names};
 use crate::support::{Scratch, command};
 
 /// A folder with one film.
 pub(crate) struct Library {
+    /// Unmounted before the folders go.
+    mounted: Option<Quirky>,
     scratch: Scratch,
     source: &'static str,
     keep_backup: bool,
@@ -54,10 +57,26 @@ impl Library {
     pub(crate) fn new(source: &'static str, keep_backup: bool) -> Self {
         let scratch = Scratch::new();
         let folder = scratch.folder("library");
+        Self::with(scratch, &folder, source, keep_backup)
+    }
+
+    /// On a file system with a quirk; `None` where none can be mounted.
+    pub(crate) fn on(quirk: Quirk, source: &'static str, keep_backup: bool) -> Option<Self> {
+        let scratch = Scratch::new();
+        let (folder, behind) = (scratch.folder("library"), scratch.folder("behind"));
+        let mut library = Self::with(scratch, &behind, source, keep_backup);
+        let path = behind.join(source);
+        std::os::unix::fs::chown(&path, Some(12345), Some(12345)).ok()?;
+        library.mounted = Some(Quirky::mount(quirk, &behind, &folder)?);
+        Some(library)
+    }
+
+    fn with(scratch: Scratch, folder: &Path, source: &'static str, keep_backup: bool) -> Self {
         let path = folder.join(source);
         fs::write(&path, film(source)).expect("written");
         let original = fingerprint(&path);
         Self {
+            mounted: None,
             scratch,
             source,
             keep_backup,
@@ -98,6 +117,24 @@ impl Library {
 }
 
 impl Left {
+    /// What the child said in the end.
+    pub(crate) fn said(&self) -> &str {
+        self.said.as_deref().unwrap_or_default()
+    }
+
+    /// The film of this name has been replaced.
+    pub(crate) fn assert_replaced(&self) {
+        let held = fingerprint(&self.folder.join(TARGET));
+        assert_eq!(held, self.staged, "{self}");
+    }
+
+    /// The film is the source, untouched.
+    pub(crate) fn assert_untouched(&self) {
+        assert_eq!(names(&self.folder), [self.library.source], "{self}");
+        let held = fingerprint(&self.folder.join(self.library.source));
+        assert_eq!(held, self.library.original, "{self}");
+    }
+
     /// Recovers twice, and finds exactly one good film under the right name.
     pub(crate) fn assert_one_good_film(&self) {
         let before = names(&self.folder);

@@ -20,6 +20,7 @@ mod support;
 
 mod child;
 mod library;
+mod quirky;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use self::child::{Event, Fault, Order};
 use self::library::Library;
+use self::quirky::Quirk;
 use self::support::watched;
 
 /// Where a replacement can be killed, in order.
@@ -139,7 +141,66 @@ fn trials() -> Vec<Trial> {
             }
         });
     }
+    for (quirk, ends) in QUIRKS {
+        let body = move || quirky_file_system(quirk, ends);
+        trials.push(trial(format!("quirks::{quirk:?}"), body));
+    }
+    trials.push(trial("quirks::killed_on_plain_one".to_owned(), || {
+        for (source, keep_backup) in [("film.mkv", true), ("film.mp4", true)] {
+            for point in POINTS {
+                let Some(library) = Library::on(Quirk::Plain, source, keep_backup) else {
+                    return;
+                };
+                library.run(vec![Fault::Kill(point)]).assert_one_good_film();
+            }
+        }
+    }));
     trials
+}
+
+/// How a replacement ends on a file system with a quirk.
+#[derive(Clone, Copy)]
+enum Ends {
+    Replaced,
+    /// Replaced, with a word about what was lost.
+    ReplacedAndSaid(&'static str),
+    Untouched,
+    /// Only recovery can tell.
+    AfterRecovery,
+}
+
+const QUIRKS: [(Quirk, Ends); 7] = [
+    (Quirk::RenameLies, Ends::Replaced),
+    (Quirk::RenameRemovesFirst, Ends::Replaced),
+    (Quirk::FullAtSync, Ends::Untouched),
+    (Quirk::FullAtFolderSync, Ends::Untouched),
+    (Quirk::StaleAfterRename, Ends::AfterRecovery),
+    (Quirk::Plain, Ends::Replaced),
+    (Quirk::NoAttributes, Ends::ReplacedAndSaid("the owner")),
+];
+
+fn quirky_file_system(quirk: Quirk, ends: Ends) {
+    for (source, keep_backup) in [
+        ("film.mkv", false),
+        ("film.mkv", true),
+        ("film.mp4", false),
+        ("film.mp4", true),
+    ] {
+        let Some(library) = Library::on(quirk, source, keep_backup) else {
+            return;
+        };
+        let left = library.run(Vec::new());
+        left.assert_one_good_film();
+        match ends {
+            Ends::Replaced => left.assert_replaced(),
+            Ends::ReplacedAndSaid(what) => {
+                left.assert_replaced();
+                assert!(left.said().contains(what), "{left}");
+            }
+            Ends::Untouched => left.assert_untouched(),
+            Ends::AfterRecovery => {}
+        }
+    }
 }
 
 /// A kind of replacement.

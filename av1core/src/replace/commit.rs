@@ -217,8 +217,13 @@ impl Replacement<'_> {
         let Err(error) = renamed else {
             return Ok(());
         };
-        // Network file systems report errors of a rename that happened.
-        match self.look()? {
+        // Network file systems report errors of a rename that happened, and some remove
+        // what is in the way and fail then.
+        let mut scene = self.look()?;
+        if scene == Scene::SourceGone && rename_new(&self.staged(), &self.target()).is_ok() {
+            scene = self.look()?;
+        }
+        match scene {
             Scene::Committed => Ok(()),
             Scene::Withdrawn(why) => Err(self.withdraw_for(why)),
             Scene::Before => {
