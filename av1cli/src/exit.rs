@@ -40,9 +40,11 @@ impl Exit {
         "an encoder is missing or refused its settings (see av1cli doctor)",
     );
     pub(crate) const MISMATCH: Self = Self::new(13, "the result did not match the plan");
+    pub(crate) const SOURCE_CHANGED: Self =
+        Self::new(15, "the source changed during the run, and was left as it is");
     pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
 
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::DONE,
         Self::UNEXPECTED,
         Self::USAGE,
@@ -57,6 +59,7 @@ impl Exit {
         Self::OUTPUT_IO,
         Self::ENCODER,
         Self::MISMATCH,
+        Self::SOURCE_CHANGED,
         Self::CANCELLED,
     ];
 
@@ -109,6 +112,7 @@ fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         K::OutputIo => ("output_io", Exit::OUTPUT_IO),
         K::EncoderMissing => ("encoder_missing", Exit::ENCODER),
         K::EncoderRefused => ("encoder_refused", Exit::ENCODER),
+        K::SourceChanged => ("source_changed", Exit::SOURCE_CHANGED),
         K::Mismatch => ("mismatch", Exit::MISMATCH),
         K::Cancelled => ("cancelled", Exit::CANCELLED),
         K::Library => ("library", Exit::UNEXPECTED),
@@ -162,7 +166,7 @@ impl std::error::Error for Usage {}
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 22] = [
+    const KINDS: [ErrorKind; 23] = [
         ErrorKind::NotFound,
         ErrorKind::NotAFile,
         ErrorKind::Empty,
@@ -182,6 +186,7 @@ mod tests {
         ErrorKind::OutputIo,
         ErrorKind::EncoderMissing,
         ErrorKind::EncoderRefused,
+        ErrorKind::SourceChanged,
         ErrorKind::Mismatch,
         ErrorKind::Cancelled,
         ErrorKind::Library,

@@ -1,6 +1,19 @@
 //! The one place that reads the clock (`clippy::disallowed_methods` keeps it so).
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The time since 1970 in microseconds; negative where the clock stands before.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is where the clock is read"
+)]
+pub(crate) fn unix_now_us() -> i64 {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => micros(since),
+        Err(before) => -micros(before.duration()),
+    }
+}
 
 /// Monotonic time since this value was made.
 #[derive(Clone, Copy, Debug)]

@@ -176,6 +176,15 @@ impl Error {
         Self::new(ErrorKind::SourceChanged, Stage::Replace, source, message)
     }
 
+    /// What is free is less than what is needed.
+    pub(crate) fn no_space(path: &Path, needed_bytes: u64, free_bytes: u64) -> Self {
+        let message = format!(
+            "no space for it there: {free_bytes} bytes are free, and it needs at least \
+             {needed_bytes} beside its source; free some"
+        );
+        Self::new(ErrorKind::DiskFull, Stage::Plan, path, message)
+    }
+
     /// An output of `source` that is not what it should be.
     pub(crate) fn mismatch(source: &Path, differences: Vec<Difference>) -> Self {
         let more = match differences.len() {

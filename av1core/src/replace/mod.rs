@@ -23,6 +23,7 @@ mod identity;
 mod journal;
 mod recover;
 mod restore;
+mod space;
 
 use std::fs;
 use std::io;
@@ -36,6 +37,7 @@ use self::identity::Identity;
 use self::journal::{Entry, Journal, Name};
 pub use self::recover::{Recovered, Recovery, recover};
 pub use self::restore::{Restored, restore};
+pub(crate) use self::space::free_space;
 use crate::container::Container;
 use crate::encoded::{Encoded, Report};
 use crate::error::{Error, ErrorKind, Result, Stage};
