@@ -40,9 +40,13 @@ impl Exit {
         "an encoder is missing or refused its settings (see av1cli doctor)",
     );
     pub(crate) const MISMATCH: Self = Self::new(13, "the result did not match the plan");
+    pub(crate) const NOT_WORTHWHILE: Self = Self::new(
+        14,
+        "not worthwhile: the saving would be below what is asked; nothing was written",
+    );
     pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
 
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::DONE,
         Self::UNEXPECTED,
         Self::USAGE,
@@ -57,6 +61,7 @@ impl Exit {
         Self::OUTPUT_IO,
         Self::ENCODER,
         Self::MISMATCH,
+        Self::NOT_WORTHWHILE,
         Self::CANCELLED,
     ];
 
@@ -110,6 +115,7 @@ fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         K::EncoderMissing => ("encoder_missing", Exit::ENCODER),
         K::EncoderRefused => ("encoder_refused", Exit::ENCODER),
         K::Mismatch => ("mismatch", Exit::MISMATCH),
+        K::NotWorthwhile => ("not_worthwhile", Exit::NOT_WORTHWHILE),
         K::Cancelled => ("cancelled", Exit::CANCELLED),
         K::Library => ("library", Exit::UNEXPECTED),
         _ => ("unexpected", Exit::UNEXPECTED),
@@ -162,7 +168,7 @@ impl std::error::Error for Usage {}
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 22] = [
+    const KINDS: [ErrorKind; 23] = [
         ErrorKind::NotFound,
         ErrorKind::NotAFile,
         ErrorKind::Empty,
@@ -183,6 +189,7 @@ mod tests {
         ErrorKind::EncoderMissing,
         ErrorKind::EncoderRefused,
         ErrorKind::Mismatch,
+        ErrorKind::NotWorthwhile,
         ErrorKind::Cancelled,
         ErrorKind::Library,
     ];
