@@ -34,4 +34,5 @@ mod suite {
     mod streams;
     mod timestamps;
     mod turns;
+    mod worthwhile;
 }

@@ -40,11 +40,15 @@ impl Exit {
         "an encoder is missing or refused its settings (see av1cli doctor)",
     );
     pub(crate) const MISMATCH: Self = Self::new(13, "the result did not match the plan");
+    pub(crate) const NOT_WORTHWHILE: Self = Self::new(
+        14,
+        "not worthwhile: the saving would be below what is asked; nothing was written",
+    );
     pub(crate) const SOURCE_CHANGED: Self =
         Self::new(15, "the source changed during the run, and was left as it is");
     pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
 
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::DONE,
         Self::UNEXPECTED,
         Self::USAGE,
@@ -59,6 +63,7 @@ impl Exit {
         Self::OUTPUT_IO,
         Self::ENCODER,
         Self::MISMATCH,
+        Self::NOT_WORTHWHILE,
         Self::SOURCE_CHANGED,
         Self::CANCELLED,
     ];
@@ -114,6 +119,7 @@ fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         K::EncoderRefused => ("encoder_refused", Exit::ENCODER),
         K::SourceChanged => ("source_changed", Exit::SOURCE_CHANGED),
         K::Mismatch => ("mismatch", Exit::MISMATCH),
+        K::NotWorthwhile => ("not_worthwhile", Exit::NOT_WORTHWHILE),
         K::Cancelled => ("cancelled", Exit::CANCELLED),
         K::Library => ("library", Exit::UNEXPECTED),
         _ => ("unexpected", Exit::UNEXPECTED),
@@ -166,7 +172,7 @@ impl std::error::Error for Usage {}
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 23] = [
+    const KINDS: [ErrorKind; 24] = [
         ErrorKind::NotFound,
         ErrorKind::NotAFile,
         ErrorKind::Empty,
@@ -188,6 +194,7 @@ mod tests {
         ErrorKind::EncoderRefused,
         ErrorKind::SourceChanged,
         ErrorKind::Mismatch,
+        ErrorKind::NotWorthwhile,
         ErrorKind::Cancelled,
         ErrorKind::Library,
     ];

@@ -64,6 +64,7 @@ pub(crate) fn options(args: EncodeArgs) -> Options {
     let EncodeArgs {
         video,
         audio,
+        worth,
         losses,
     } = args;
     let mut options = Options::default();
@@ -82,6 +83,7 @@ pub(crate) fn options(args: EncodeArgs) -> Options {
     options.decoder_threads = video.decoder_threads;
     options.svtav1_params = video.svtav1_params.unwrap_or_default().0;
     options.audio_bitrate_kbps = audio.audio_bitrate;
+    options.min_saving_percent = worth.min_saving;
     let mut allow = Allow::default();
     allow.av1 = losses.allow_av1;
     allow.chroma_loss = losses.allow_chroma_loss;
@@ -96,7 +98,7 @@ pub(crate) fn options(args: EncodeArgs) -> Options {
 mod tests {
     use super::*;
     use crate::args::{Cli, Command};
-    use av1core::{BitDepth, Crf, Preset};
+    use av1core::{BitDepth, Crf, Preset, Saving};
     use clap::Parser;
 
     fn resolved(flags: &[&str], can_draw: bool) -> Settings {
@@ -116,7 +118,7 @@ mod tests {
     fn every_flag_reaches_the_engine() {
         let flags = "--preset 4 --crf 25 --bit-depth 8 --keyframe-interval 5 --film-grain 12 \
                      --encoder-threads 3 --decoder-threads 2 --svtav1-params tune=0:aq-mode=1 \
-                     --audio-bitrate 96 --allow-av1 --allow-chroma-loss --allow-depth-loss \
+                     --audio-bitrate 96 --min-saving 5 --allow-av1 --allow-chroma-loss --allow-depth-loss \
                      --allow-alpha-loss --allow-dynamic-hdr-loss";
         let flags: Vec<_> = flags.split_whitespace().collect();
         let options = resolved(&flags, true).options;
@@ -133,6 +135,7 @@ mod tests {
             ("aq-mode".to_owned(), "1".to_owned()),
         ];
         expected.audio_bitrate_kbps = Some(96);
+        expected.min_saving_percent = Saving::new(5).ok();
         expected.allow.av1 = true;
         expected.allow.chroma_loss = true;
         expected.allow.depth_loss = true;

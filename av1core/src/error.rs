@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::verify::Difference;
 
 /// Any failure of this crate. Its `Display` is one line that names the file, the
@@ -22,6 +24,24 @@ struct Inner {
     io: Option<io::Error>,
     differences: Vec<Difference>,
     more_channels: Option<MoreChannels>,
+    not_worthwhile: Option<NotWorthwhile>,
+}
+
+/// What an output would have weighed that saves too little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NotWorthwhile {
+    /// Size of the source in bytes.
+    pub source_bytes: u64,
+    /// The largest output that would have saved as much as is asked for, in bytes.
+    pub most_bytes: u64,
+    /// What the output would have weighed at the least, in bytes; where it is
+    /// `finished`, what it weighed.
+    pub least_bytes: u64,
+    /// Video frames that were in the output when this was certain.
+    pub frames_done: u64,
+    /// Whether the output was complete.
+    pub finished: bool,
 }
 
 /// What a run found out too late: sound grows within its stream. With it the film can
@@ -78,6 +98,8 @@ pub enum ErrorKind {
     SourceChanged,
     /// The output does not hold what the plan declares.
     Mismatch,
+    /// The output saves less than is asked for.
+    NotWorthwhile,
     /// The cancel token was tripped.
     Cancelled,
     /// A library failed in a way that has no kind of its own.
@@ -133,7 +155,20 @@ impl Error {
             io: None,
             differences: Vec::new(),
             more_channels: None,
+            not_worthwhile: None,
         }))
+    }
+
+    /// An output that saves too little.
+    pub(crate) fn not_worthwhile_output(source: &Path, found: NotWorthwhile) -> Self {
+        let message = format!(
+            "not worthwhile: the output weighs at least {} of the source's {} bytes, and {} were \
+             allowed; left alone",
+            found.least_bytes, found.source_bytes, found.most_bytes
+        );
+        let mut error = Self::new(ErrorKind::NotWorthwhile, Stage::Mux, source, message);
+        error.0.not_worthwhile = Some(found);
+        error
     }
 
     pub(crate) fn with_stream(mut self, index: usize) -> Self {
@@ -250,6 +285,12 @@ impl Error {
     #[must_use]
     pub fn differences(&self) -> &[Difference] {
         &self.0.differences
+    }
+
+    /// The sizes, for an error of kind [`ErrorKind::NotWorthwhile`].
+    #[must_use]
+    pub fn not_worthwhile(&self) -> Option<NotWorthwhile> {
+        self.0.not_worthwhile
     }
 
     /// Whether the same call may succeed later without a change to the source

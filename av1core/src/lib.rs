@@ -79,7 +79,7 @@ use std::path::Path;
 pub use self::cancel::CancelToken;
 pub use self::container::Container;
 pub use self::encoded::{Encoded, Report, encode};
-pub use self::error::{Error, ErrorKind, Result, Stage};
+pub use self::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
 pub use self::event::{Event, FramesTotal, Progress, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
 pub use self::media::{
@@ -97,7 +97,7 @@ pub use self::replace::{
     InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore,
 };
 pub use self::rules::{FileFacts, HardLinks, Pattern, Rules};
-pub use self::units::{Crf, OutOfRange, Preset, Ratio, TimeBase};
+pub use self::units::{Crf, OutOfRange, Preset, Ratio, Saving, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 
 /// How a call of [`transcode`] ended well.
@@ -108,6 +108,9 @@ pub enum Outcome {
     Done(Report),
     /// The plan says to leave the source alone; nothing was written.
     Skipped(SkipReason),
+    /// The output saves less than is asked for ([`Options::min_saving_percent`]). The
+    /// encode ended as soon as that was certain; nothing of it is left on disk.
+    NotWorthwhile(NotWorthwhile),
 }
 
 /// Encodes `source` to `output`, verifies it, and returns when it is in its place.
@@ -141,6 +144,9 @@ pub fn transcode(
         observer(&Event::Planned(Box::new(plan.clone())));
         match encode(source, &info, &plan, output, cancel, &mut observer) {
             Err(error) if plans_left > 0 && learn(&mut info, &error) => {}
+            Err(error) if let Some(found) = error.not_worthwhile() => {
+                return Ok(Outcome::NotWorthwhile(found));
+            }
             encoded => {
                 let verified = verify(encoded?, &info, cancel, &mut observer)?;
                 return verified.publish().map(Outcome::Done);

@@ -88,6 +88,12 @@ pub struct Crf(pub(crate) u8);
 #[serde(try_from = "u8", into = "u8")]
 pub struct Preset(pub(crate) u8);
 
+/// The least that an output must save of its source's size, in percent: 0 (be no
+/// larger) to 99.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Saving(u8);
+
 /// A number outside its allowed range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {value} is out of range: {min} to {max} are allowed")]
@@ -134,6 +140,35 @@ impl Preset {
     }
 }
 
+impl Saving {
+    /// A saving of 0 to 99 %.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] for any other number.
+    pub fn new(percent: u8) -> Result<Self, OutOfRange> {
+        in_range("saving", percent, 0, 99).map(Self)
+    }
+
+    /// The number in percent.
+    #[must_use]
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+
+    /// The largest output that saves so much of `source_bytes`.
+    ///
+    /// ```
+    /// let saving = av1core::Saving::new(5)?;
+    /// assert_eq!(saving.most_bytes(1000), 950);
+    /// # Ok::<(), av1core::OutOfRange>(())
+    /// ```
+    #[must_use]
+    pub fn most_bytes(self, source_bytes: u64) -> u64 {
+        let most = u128::from(source_bytes) * u128::from(100 - self.0) / 100;
+        u64::try_from(most).unwrap_or(source_bytes)
+    }
+}
+
 fn in_range(name: &'static str, value: u8, min: u8, max: u8) -> Result<u8, OutOfRange> {
     if (min..=max).contains(&value) {
         Ok(value)
@@ -158,6 +193,19 @@ impl TryFrom<u8> for Preset {
     type Error = OutOfRange;
     fn try_from(value: u8) -> Result<Self, OutOfRange> {
         Self::new(value)
+    }
+}
+
+impl TryFrom<u8> for Saving {
+    type Error = OutOfRange;
+    fn try_from(percent: u8) -> Result<Self, OutOfRange> {
+        Self::new(percent)
+    }
+}
+
+impl From<Saving> for u8 {
+    fn from(saving: Saving) -> Self {
+        saving.0
     }
 }
 
@@ -193,6 +241,16 @@ mod tests {
             Preset::new(14).map_err(|e| e.to_string()),
             Err("preset 14 is out of range: 0 to 13 are allowed".to_owned())
         );
+    }
+
+    #[test]
+    fn a_saving_is_rounded_to_what_saves_at_least_so_much() {
+        let most = |percent, bytes| Saving::new(percent).map(|s| s.most_bytes(bytes));
+        assert_eq!(most(5, 1000), Ok(950));
+        assert_eq!(most(5, 1001), Ok(950));
+        assert_eq!(most(0, 1001), Ok(1001));
+        assert_eq!(most(99, u64::MAX), Ok(u64::MAX / 100));
+        assert!(Saving::new(100).is_err());
     }
 
     proptest! {

@@ -1,10 +1,10 @@
 //! What the caller wants of an encode; shared by every command that plans one.
 
-use av1core::{BitDepth, Crf, Preset};
+use av1core::{BitDepth, Crf, Preset, Saving};
 use clap::{Args, ValueEnum};
 
 use super::svtav1::Svtav1Params;
-use super::value::{crf, number, preset};
+use super::value::{crf, number, preset, saving};
 
 /// Options of the encode itself.
 #[derive(Debug, Default, Args)]
@@ -13,6 +13,8 @@ pub(crate) struct EncodeArgs {
     pub(crate) video: VideoArgs,
     #[command(flatten)]
     pub(crate) audio: AudioArgs,
+    #[command(flatten)]
+    pub(crate) worth: WorthArgs,
     #[command(flatten)]
     pub(crate) losses: LossArgs,
 }
@@ -105,6 +107,24 @@ pub(crate) struct AudioArgs {
         hide_env_values = true
     )]
     pub(crate) audio_bitrate: Option<u32>,
+}
+
+/// What an encode must be worth.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Worth")]
+pub(crate) struct WorthArgs {
+    /// The least that the output must save of the source's size in percent, 0 to 99
+    /// [default: any output is taken]
+    ///
+    /// An encode ends as soon as it is certain to save less, and nothing is written.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        value_parser = saving,
+        env = "AV1CLI_MIN_SAVING",
+        hide_env_values = true
+    )]
+    pub(crate) min_saving: Option<Saving>,
 }
 
 /// Losses that the caller accepts. Flags alone: a loss is accepted for a file that

@@ -90,7 +90,7 @@ pub(crate) struct ReportArgs {
     pub(crate) quiet: bool,
 
     /// Write one line to FILE when the run is over: `done: ...`, `skipped: ...`,
-    /// `failed: ...` or `cancelled`
+    /// `not worthwhile: ...`, `failed: ...` or `cancelled`
     ///
     /// What FILE held before is lost. A wrong command line (exit code 2) writes nothing.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use anyhow::Context;
-use av1core::{Crf, OutOfRange, Preset};
+use av1core::{Crf, OutOfRange, Preset, Saving};
 
 /// A CRF; the library knows its range.
 pub(super) fn crf(text: &str) -> anyhow::Result<Crf> {
@@ -13,6 +13,11 @@ pub(super) fn crf(text: &str) -> anyhow::Result<Crf> {
 /// A preset; the library knows its range.
 pub(super) fn preset(text: &str) -> anyhow::Result<Preset> {
     newtype(text, Preset::new)
+}
+
+/// A saving in percent; the library knows its range.
+pub(super) fn saving(text: &str) -> anyhow::Result<Saving> {
+    newtype(text, Saving::new)
 }
 
 /// A parser for a number within a range.

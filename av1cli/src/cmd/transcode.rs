@@ -8,7 +8,7 @@ use av1core::{CancelToken, Outcome};
 use super::signals::cancel_on_signals;
 use crate::args::TranscodeArgs;
 use crate::exit::Exit;
-use crate::render::{Message, Renderers, Skipped};
+use crate::render::{Message, Renderers, Skipped, TooLarge};
 use crate::settings::Settings;
 
 pub(super) fn run(args: TranscodeArgs, logs: bool) -> anyhow::Result<Exit> {
@@ -29,6 +29,10 @@ pub(super) fn run(args: TranscodeArgs, logs: bool) -> anyhow::Result<Exit> {
         Ok(Outcome::Skipped(reason)) => {
             let skipped = Skipped::new(&settings.source, reason);
             (Message::Skipped(skipped), Exit::SKIPPED)
+        }
+        Ok(Outcome::NotWorthwhile(found)) => {
+            let found = TooLarge::new(&settings.source, *found);
+            (Message::NotWorthwhile(found), Exit::NOT_WORTHWHILE)
         }
         Ok(other) => bail!("the run ended in a way this program does not know: {other:?}"),
         Err(error) => (Message::Error(error.into()), Exit::from(error.kind())),

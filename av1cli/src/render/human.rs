@@ -60,6 +60,10 @@ impl Renderer for Human {
                 self.end();
                 out::note(&skipped.line());
             }
+            Message::NotWorthwhile(found) => {
+                self.end();
+                out::note(&found.line());
+            }
             Message::Error(failed) => {
                 self.end();
                 out::note(&failed.line());

@@ -25,7 +25,7 @@ struct EventDoc {
     fields: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const EVENTS: [EventDoc; 8] = [
+const EVENTS: [EventDoc; 9] = [
     EventDoc {
         event: "planned",
         when: "the plan stands; encoding follows",
@@ -156,6 +156,31 @@ const EVENTS: [EventDoc; 8] = [
         ],
     },
     EventDoc {
+        event: "not_worthwhile",
+        when: "the output saves less than --min-saving asks for, nothing was written; last line",
+        fields: &[
+            ("source", "text", "path of the source, as given"),
+            ("source_bytes", "bytes", "size of the source"),
+            (
+                "most_bytes",
+                "bytes",
+                "the largest output that saves enough",
+            ),
+            (
+                "least_bytes",
+                "bytes",
+                "the output at the least; where finished, its size",
+            ),
+            (
+                "frames_done",
+                "frames",
+                "video frames written until it was certain",
+            ),
+            ("finished", "bool", "whether the output was complete"),
+            ("message", "text", "the same in words"),
+        ],
+    },
+    EventDoc {
         event: "error",
         when: "the run failed or was cancelled, nothing was written; last line",
         fields: &[
@@ -208,11 +233,11 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use av1core::{Plan, Progress, SkipReason, Verifying};
+    use av1core::{NotWorthwhile, Plan, Progress, SkipReason, Verifying};
     use serde_json::Value;
 
     use super::*;
-    use crate::render::message::{Failed, Finished, Skipped};
+    use crate::render::message::{Failed, Finished, Skipped, TooLarge};
 
     /// The paths of all fields, as the table writes them: `plan.streams[].index`.
     fn paths(value: &Value, prefix: &str, into: &mut BTreeSet<String>) {
@@ -283,6 +308,11 @@ mod tests {
         let mut failed = Failed::from(&failure);
         failed.differences =
             serde_json::from_str(r#"[{"stream":0,"at_us":1,"what":"w"}]"#).expect("differences");
+        let too_large: NotWorthwhile = serde_json::from_str(
+            r#"{"source_bytes":100,"most_bytes":95,"least_bytes":96,"frames_done":9,
+                "finished":false}"#,
+        )
+        .expect("sizes");
         for message in [
             Message::Planned { plan: &plan },
             Message::WaitingForEncoder,
@@ -291,6 +321,7 @@ mod tests {
             Message::Warning { message: "m" },
             Message::Done(finished),
             Message::Skipped(Skipped::new(Path::new("s.mp4"), &SkipReason::AlreadyAv1)),
+            Message::NotWorthwhile(TooLarge::new(Path::new("s.mp4"), too_large)),
             Message::Error(failed),
         ] {
             assert_documented(&message);

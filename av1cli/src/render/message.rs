@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use av1core::{Difference, Error, Event, Plan, Progress, Report, SkipReason, Verifying};
+use av1core::{
+    Difference, Error, Event, NotWorthwhile, Plan, Progress, Report, SkipReason, Verifying,
+};
 use serde::Serialize;
 
 use crate::exit::{self, Exit};
+use crate::text;
 
 /// One thing told of a run; its serialized form is a line of `--json`.
 #[derive(Debug, Serialize)]
@@ -19,6 +22,7 @@ pub(crate) enum Message<'a> {
     Warning { message: &'a str },
     Done(Finished<'a>),
     Skipped(Skipped<'a>),
+    NotWorthwhile(TooLarge<'a>),
     Error(Failed),
 }
 
@@ -95,6 +99,43 @@ impl<'a> Skipped<'a> {
             Some(flag) => format!("{line}; {flag} takes it all the same"),
             None => line,
         }
+    }
+}
+
+/// An output that saves too little.
+#[derive(Debug, Serialize)]
+pub(crate) struct TooLarge<'a> {
+    source: Cow<'a, str>,
+    #[serde(flatten)]
+    found: NotWorthwhile,
+    pub(super) message: String,
+}
+
+impl<'a> TooLarge<'a> {
+    pub(crate) fn new(source: &'a Path, found: NotWorthwhile) -> Self {
+        let (source_bytes, least) = (found.source_bytes, text::bytes(found.least_bytes));
+        let compared = text::saving(source_bytes, found.least_bytes);
+        let certain = if found.finished {
+            format!("the output is {least}, {compared}")
+        } else {
+            let frames = text::count(found.frames_done, "frame");
+            format!("after {frames} the output is certain to be {least} or more ({compared})")
+        };
+        let message = format!(
+            "{certain}, and {} is the most that saves enough of {}",
+            text::bytes(found.most_bytes),
+            text::bytes(source_bytes)
+        );
+        Self {
+            source: source.to_string_lossy(),
+            found,
+            message,
+        }
+    }
+
+    /// The line for people.
+    pub(super) fn line(&self) -> String {
+        format!("{}: not worthwhile: {}", self.source, self.message)
     }
 }
 

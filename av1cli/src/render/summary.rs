@@ -79,6 +79,7 @@ fn line(message: &Message<'_>) -> Option<String> {
             text::saving(finished.source_bytes, finished.output_bytes)
         ),
         Message::Skipped(skipped) => format!("skipped: {}", skipped.reason),
+        Message::NotWorthwhile(found) => format!("not worthwhile: {}", found.message),
         Message::Error(failed) if failed.is_cancelled() => "cancelled".to_owned(),
         Message::Error(failed) => format!("failed: {}", failed.message),
         _ => return None,

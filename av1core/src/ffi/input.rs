@@ -160,6 +160,30 @@ impl Demuxer {
         })
     }
 
+    /// Bytes of the stream's packets that the container's index names and that lie
+    /// within the file's `file_bytes`.
+    pub(crate) fn indexed_bytes(&self, index: usize, file_bytes: u64) -> u64 {
+        let Some(stream) = self.input.stream(index) else {
+            return 0;
+        };
+        // SAFETY: the stream is live, libavformat checks the bounds of its index, and
+        // an entry is read before anything else can change the index.
+        let entry = |i| unsafe {
+            let stream = stream.as_ptr().cast_mut();
+            ffmpeg::ffi::avformat_index_get_entry(stream, i).as_ref()
+        };
+        (0..)
+            .map_while(entry)
+            // Marked as not to be shown (edit lists): perhaps never read.
+            .filter(|entry| entry.flags() & ffmpeg::ffi::AVINDEX_DISCARD_FRAME == 0)
+            .filter_map(|entry| {
+                let (position, size) = (entry.pos, entry.size());
+                let (position, size) = (u64::try_from(position).ok()?, u64::try_from(size).ok()?);
+                (position.checked_add(size)? <= file_bytes).then_some(size)
+            })
+            .sum()
+    }
+
     /// Whether the stream is neither seen, heard nor read.
     pub(crate) fn is_data(&self, index: usize) -> bool {
         let medium = self.input.stream(index).map(|s| s.parameters().medium());

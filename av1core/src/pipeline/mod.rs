@@ -11,6 +11,7 @@
 //! video alone, since sound is encoded once for the whole file.
 
 mod audio;
+mod bound;
 mod check;
 mod clock_jumps;
 mod decode;
@@ -224,6 +225,11 @@ impl<'a> Run<'a> {
         self.error(ErrorKind::Damaged, Stage::Decode, message)
     }
 
+    /// The largest output that the plan allows; a part of a film has no bound of its own.
+    fn most_bytes(&self) -> Option<u64> {
+        self.job.plan.most_bytes.filter(|_| self.segment.is_whole())
+    }
+
     fn estimated_frames(&self) -> Option<u64> {
         self.job
             .plan
@@ -343,6 +349,7 @@ fn run_steps(
         mut muxer,
         tracks,
         attachments,
+        attached_bytes,
         to_muxer,
         muxed,
     } = setup;
@@ -375,7 +382,13 @@ fn run_steps(
             voices.push(sung);
         }
         drop(to_muxer);
-        let written = run.guard(mux::mux(run, &mut muxer, &tracks, &muxed, observer));
+        let written = run.guard(mux::mux(
+            run,
+            (&mut muxer, attached_bytes),
+            &tracks,
+            &muxed,
+            observer,
+        ));
         // Whoever still waits for the muxer hears that it is gone.
         drop(muxed);
         let (reach, selector) = (join(demux), join(filter));

@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::Packet;
 
+use super::bound::{Bound, Kept};
 use super::progress::Meter;
 use super::queue::{Limits, Receiver, Sender, Stop, queue};
 use super::sink::Sink;
 use super::{Halt, Run};
-use crate::error::{Error, ErrorKind, Stage};
+use crate::error::{Error, ErrorKind, NotWorthwhile, Stage};
 use crate::event::Event;
 use crate::ffi;
 use crate::units::TimeBase;
@@ -66,25 +67,51 @@ pub(super) struct Track {
     pub(super) earliest_ms: i64,
     /// The video: its packets are the frames that progress counts.
     pub(super) is_video: bool,
+    /// How much of its packets is certain to be in the file.
+    pub(super) kept: Kept,
+    /// Bytes that it is certain to bring, so far as the source's index tells.
+    pub(super) foretold_bytes: u64,
+}
+
+/// A packet with what is noted of it.
+struct Noted {
+    packet: Packet,
+    /// Its time in the source.
+    source_ticks: Option<i64>,
+    /// What it is certain to put into the file.
+    kept_bytes: u64,
 }
 
 /// Writes everything that comes, and the trailer. Runs on the caller's thread.
+///
+/// `attached_bytes` are in the muxer already.
 pub(super) fn mux(
     run: &Run<'_>,
-    muxer: &mut Sink,
+    (muxer, attached_bytes): (&mut Sink, u64),
     tracks: &[Track],
     packets: &Receiver<Muxed>,
     observer: &mut dyn FnMut(&Event),
 ) -> Result<(Meter, Vec<Packets>), Halt> {
     let mut interleaver = Interleaver::new(tracks.iter().map(|track| track.dense));
-    let mut meter = Meter::start();
+    let mut writer = Writer {
+        run,
+        muxer,
+        tracks,
+        meter: Meter::start(),
+        bound: Bound::new(
+            attached_bytes,
+            tracks.iter().map(|track| track.foretold_bytes).collect(),
+        ),
+    };
     let shift = run.job.plan.timestamp_shift_ms;
     let mut latest = vec![i64::MIN; tracks.len()];
     let mut written = vec![Packets::default(); tracks.len()];
-    meter.tick(run, muxer.bytes(), observer);
+    writer.tick(observer);
+    // What is attached may be too much by itself.
+    writer.check_bound(false)?;
     while let Some(muxed) = packets.receive()? {
         // Sound comes long before the encoder's first frame: the run is alive.
-        meter.tick(run, muxer.bytes(), observer);
+        writer.tick(observer);
         let track = &tracks[muxed.track];
         let Some(mut packet) = muxed.packet else {
             interleaver.close(muxed.track);
@@ -93,28 +120,95 @@ pub(super) fn mux(
         ffi::default_duration(&mut packet, track.default_duration);
         let source_ticks = packet.pts();
         record(&mut written[muxed.track], &packet, track, shift);
-        retime(&mut packet, track, muxer.time_base(track.index), shift);
+        retime(
+            &mut packet,
+            track,
+            writer.muxer.time_base(track.index),
+            shift,
+        );
         let time = hold_back(&mut packet, &mut latest[muxed.track]);
         let bytes = packet.size();
-        interleaver.push(muxed.track, time, bytes, (packet, source_ticks));
-        while let Some((index, (packet, ticks))) = interleaver.pop() {
-            write(run, muxer, &tracks[index], packet)?;
-            if tracks[index].is_video {
-                meter.frame_done(run, ticks);
-            }
+        let kept_bytes = packet.data().map_or(0, |content| track.kept.bytes(content));
+        writer.bound.came(muxed.track, kept_bytes);
+        let noted = Noted {
+            packet,
+            source_ticks,
+            kept_bytes,
+        };
+        interleaver.push(muxed.track, time, bytes, noted);
+        while let Some((index, noted)) = interleaver.pop() {
+            writer.write(index, noted)?;
         }
+        writer.check_bound(false)?;
     }
     interleaver.close_all();
-    while let Some((index, (packet, ticks))) = interleaver.pop() {
-        write(run, muxer, &tracks[index], packet)?;
-        if tracks[index].is_video {
-            meter.frame_done(run, ticks);
-            meter.tick(run, muxer.bytes(), observer);
-        }
+    while let Some((index, noted)) = interleaver.pop() {
+        writer.write(index, noted)?;
+        writer.tick(observer);
     }
     run.stop.check()?;
-    muxer.finish().map_err(|e| write_error(run, muxer, e))?;
-    Ok((meter, written))
+    writer.finish()?;
+    Ok((writer.meter, written))
+}
+
+/// Writes packets in their order, and keeps count of them.
+struct Writer<'w, 'a> {
+    run: &'w Run<'a>,
+    muxer: &'w mut Sink,
+    tracks: &'w [Track],
+    meter: Meter,
+    bound: Bound,
+}
+
+impl Writer<'_, '_> {
+    fn tick(&mut self, observer: &mut dyn FnMut(&Event)) {
+        self.meter.tick(self.run, self.muxer.bytes(), observer);
+    }
+
+    fn write(&mut self, track: usize, mut noted: Noted) -> Result<(), Halt> {
+        self.run.stop.check()?;
+        let track = &self.tracks[track];
+        self.muxer
+            .write(&mut noted.packet, track.index)
+            .map_err(|e| write_error(self.run, self.muxer, e))?;
+        self.bound.written(noted.kept_bytes);
+        if track.is_video {
+            self.meter.frame_done(self.run, noted.source_ticks);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Halt> {
+        self.muxer
+            .finish()
+            .map_err(|e| write_error(self.run, self.muxer, e))?;
+        self.check_bound(true)
+    }
+
+    /// Ends the run once its file is certain to be larger than the plan allows. The
+    /// finished file is held against it by its exact size.
+    fn check_bound(&self, finished: bool) -> Result<(), Halt> {
+        let (Some(most_bytes), Sink::File(_)) = (self.run.most_bytes(), &*self.muxer) else {
+            return Ok(());
+        };
+        let file_bytes = self.muxer.bytes();
+        let least_bytes = if finished {
+            file_bytes
+        } else {
+            self.bound.least_bytes(file_bytes)
+        };
+        if least_bytes <= most_bytes {
+            return Ok(());
+        }
+        let found = NotWorthwhile {
+            source_bytes: self.run.job.info.size_bytes,
+            most_bytes,
+            least_bytes,
+            frames_done: self.meter.frames_done(),
+            finished,
+        };
+        Err(Error::not_worthwhile_output(self.run.job.source, found).into())
+    }
 }
 
 /// Notes a packet for whoever reads the file back. Nothing is noted where nothing
@@ -162,13 +256,6 @@ fn hold_back(packet: &mut Packet, latest: &mut i64) -> i64 {
     packet.set_dts(Some(dts));
     packet.set_pts(packet.pts().max(Some(dts)));
     dts
-}
-
-fn write(run: &Run<'_>, muxer: &mut Sink, track: &Track, mut packet: Packet) -> Result<(), Halt> {
-    run.stop.check()?;
-    muxer
-        .write(&mut packet, track.index)
-        .map_err(|e| write_error(run, muxer, e).into())
 }
 
 /// The operating system's word where it has one: libavformat's is a number.

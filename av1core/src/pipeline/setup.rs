@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Run;
 use super::audio;
+use super::bound::Kept;
 use super::demux::{Route, packet_queue};
 use super::mux::{Muxed, Track, muxer_queue, write_error};
 use super::queue::{Receiver, Sender};
@@ -40,6 +41,8 @@ pub(super) struct Setup<'a> {
     pub(super) tracks: Vec<Track>,
     /// XXH3 of what is attached, by the stream's index in the source.
     pub(super) attachments: BTreeMap<usize, u64>,
+    /// Bytes of all that is attached.
+    pub(super) attached_bytes: u64,
     pub(super) to_muxer: Sender<Muxed>,
     pub(super) muxed: Receiver<Muxed>,
 }
@@ -73,6 +76,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         tracks: Vec::new(),
         audio: Vec::new(),
         attachments: BTreeMap::new(),
+        attached_bytes: 0,
         covers: Vec::new(),
         to_muxer: &to_muxer,
     };
@@ -96,6 +100,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         tracks,
         audio,
         attachments,
+        attached_bytes,
         covers,
         ..
     } = opener;
@@ -119,6 +124,7 @@ pub(super) fn open<'a>(run: &Run<'a>, file: Option<File>) -> Result<Setup<'a>> {
         muxer,
         tracks,
         attachments,
+        attached_bytes,
         to_muxer,
         muxed,
     })
@@ -152,6 +158,7 @@ struct Opener<'r, 'a> {
     tracks: Vec<Track>,
     audio: Vec<Voice<'a>>,
     attachments: BTreeMap<usize, u64>,
+    attached_bytes: u64,
     /// Attached pictures, by the output's stream.
     covers: Vec<(usize, Packet)>,
     to_muxer: &'r Sender<Muxed>,
@@ -187,6 +194,8 @@ impl<'a> Opener<'_, 'a> {
             lead_ticks: 0,
             earliest_ms: 0,
             is_video: true,
+            kept: Kept::Av1,
+            foretold_bytes: 0,
         }))
     }
 
@@ -209,6 +218,7 @@ impl<'a> Opener<'_, 'a> {
                 let ticks = TimeBase::new(1, OPUS_RATE_HZ as i32);
                 let frame_ticks = Some(OPUS_FRAME_SAMPLES as i64);
                 let track = self.add_timed(stream.index, index, ticks, frame_ticks);
+                self.tracks[track].kept = Kept::Whole;
                 let (packets_in, packets) = packet_queue(&run.stop);
                 self.audio.push(Voice {
                     track: audio::Track {
@@ -235,6 +245,7 @@ impl<'a> Opener<'_, 'a> {
                 };
                 let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
                 let track = self.add_timed(stream.index, index, base, None);
+                self.foretell(stream, track, Kept::of_copied(parameters.id()));
                 Ok(Route::Copy(self.to_muxer.clone(), track))
             }
             Action::ConvertSubtitle => {
@@ -263,7 +274,7 @@ impl<'a> Opener<'_, 'a> {
                 tags.insert("filename".to_owned(), file_name.clone());
                 tags.insert("mimetype".to_owned(), mime_type.clone());
                 let content = content.unwrap_or_default();
-                self.attachments.insert(stream.index, xxh3_64(&content));
+                self.attach(stream, &content);
                 self.add_stream(stream, &NewStream::Attachment { content: &content }, &tags)?;
                 Ok(Route::Discard)
             }
@@ -292,7 +303,21 @@ impl<'a> Opener<'_, 'a> {
             lead_ticks: samples.rescale(delay.left_to_us, base),
             earliest_ms: samples.rescale(-delay.added_by_muxer, TimeBase::MILLIS),
             is_video: false,
+            kept: Kept::Unknown,
+            foretold_bytes: 0,
         })
+    }
+
+    /// What a copied stream is certain to bring.
+    fn foretell(&mut self, stream: &StreamInfo, track: usize, kept: Kept) {
+        let track = &mut self.tracks[track];
+        track.kept = kept;
+        // Of the containers whose index tells sizes, MP4 and MOV alone read exactly
+        // what their index names; in others it is a hint for seeking.
+        if kept == Kept::Whole && self.run.job.info.container.contains("mp4") {
+            let file_bytes = self.run.job.info.size_bytes;
+            track.foretold_bytes = self.demuxer.indexed_bytes(stream.index, file_bytes);
+        }
     }
 
     /// A picture that is attached to an MP4 file: a stream with one packet.
@@ -304,9 +329,14 @@ impl<'a> Opener<'_, 'a> {
             parameters: &parameters,
         };
         let index = self.add_stream(stream, &new, &kept_tags(&stream.tags))?;
-        self.attachments.insert(stream.index, xxh3_64(&content));
+        self.attach(stream, &content);
         self.covers.push((index, Packet::copy(&content)));
         Ok(())
+    }
+
+    fn attach(&mut self, stream: &StreamInfo, content: &[u8]) {
+        self.attachments.insert(stream.index, xxh3_64(content));
+        self.attached_bytes += content.len() as u64;
     }
 
     fn add_track(&mut self, track: Track) -> usize {

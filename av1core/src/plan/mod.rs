@@ -56,6 +56,10 @@ pub struct Plan {
     pub timestamp_shift_ms: i64,
     /// Frames of video to expect, by what the container declares.
     pub estimated_frames: Option<u64>,
+    /// The largest output that saves as much as is asked for
+    /// ([`Options::min_saving_percent`]), in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_bytes: Option<u64>,
 }
 
 /// What becomes of one stream.
@@ -169,6 +173,9 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
             streams,
             timestamp_shift_ms: timestamp_shift_ms(info),
             estimated_frames: video::estimated_frames(video, info.duration_us),
+            most_bytes: options
+                .min_saving_percent
+                .map(|saving| saving.most_bytes(info.size_bytes)),
         }),
         Err(reason) => Verdict::Skip { reason },
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::container::Container;
-use crate::units::{Crf, Preset};
+use crate::units::{Crf, Preset, Saving};
 
 /// What the caller wants of an encode; the default suits a film library.
 ///
@@ -37,6 +37,9 @@ pub struct Options {
     pub svtav1_params: Vec<(String, String)>,
     /// Opus bit rate in kbit/s for every track; `None` chooses by channel layout.
     pub audio_bitrate_kbps: Option<u32>,
+    /// The least that the output must save of the source's size, else nothing is
+    /// written; `None` takes any output.
+    pub min_saving_percent: Option<Saving>,
     /// Losses that the caller accepts.
     pub allow: Allow,
 }
@@ -55,6 +58,7 @@ impl Default for Options {
             decoder_threads: None,
             svtav1_params: Vec::new(),
             audio_bitrate_kbps: None,
+            min_saving_percent: None,
             allow: Allow::default(),
         }
     }
