@@ -61,6 +61,7 @@ mod encoded;
 mod error;
 mod event;
 mod ffi;
+mod in_place;
 mod media;
 mod names;
 mod output;
@@ -69,6 +70,7 @@ mod plan;
 mod probe;
 mod replace;
 mod rules;
+mod run;
 pub mod segment;
 mod units;
 mod verify;
@@ -76,12 +78,15 @@ mod witness;
 
 use std::path::Path;
 
+use self::run::{Attempt, encode_verified};
+
 pub use self::cancel::CancelToken;
 pub use self::container::Container;
 pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
 pub use self::event::{Event, FramesTotal, Progress, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
+pub use self::in_place::{Decision, Shrink, Shrunk, ToEncode, decide, shrink};
 pub use self::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
     MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, SubtitleInfo, Tags,
@@ -130,53 +135,14 @@ pub fn transcode(
 ) -> Result<Outcome> {
     let source = source.as_ref();
     output.check(source)?;
-    let mut info = probe::probe_cancellable(source, cancel)?;
+    let info = probe::probe_cancellable(source, cancel)?;
     let options = Options {
         container: output.container().unwrap_or_default(),
         ..options.clone()
     };
-    for plans_left in (0..MOST_PLANS).rev() {
-        let plan = match plan(&info, &options) {
-            Verdict::Transcode(plan) => plan,
-            Verdict::Skip { reason } => return Ok(Outcome::Skipped(reason)),
-            Verdict::Reject { reason } => return Err(reason.into_error(source)),
-        };
-        observer(&Event::Planned(Box::new(plan.clone())));
-        match encode(source, &info, &plan, output, cancel, &mut observer) {
-            Err(error) if plans_left > 0 && learn(&mut info, &error) => {}
-            Err(error) if let Some(found) = error.not_worthwhile() => {
-                return Ok(Outcome::NotWorthwhile(found));
-            }
-            encoded => {
-                let verified = verify(encoded?, &info, cancel, &mut observer)?;
-                return verified.publish().map(Outcome::Done);
-            }
-        }
+    match encode_verified(source, info, &options, output, (cancel, &mut observer))? {
+        Attempt::Verified(verified) => verified.publish().map(Outcome::Done),
+        Attempt::Skipped(reason) => Ok(Outcome::Skipped(reason)),
+        Attempt::NotWorthwhile(found) => Ok(Outcome::NotWorthwhile(found)),
     }
-    let message = "what it holds changes again and again";
-    Err(Error::new(
-        ErrorKind::Mismatch,
-        Stage::Plan,
-        source,
-        message,
-    ))
-}
-
-/// Sound can grow from mono to stereo to 5.1 to 7.1, in two tracks perhaps; more often
-/// it is damage.
-const MOST_PLANS: u32 = 6;
-
-/// Notes what a run found out of the source, so that it can be planned again.
-fn learn(info: &mut MediaInfo, error: &Error) -> bool {
-    let Some(found) = error.more_channels() else {
-        return false;
-    };
-    let stream = info.streams.get_mut(found.stream);
-    let Some(StreamKind::Audio(audio)) = stream.map(|stream| &mut stream.kind) else {
-        return false;
-    };
-    let before = std::mem::replace(&mut audio.layout, found.layout.clone());
-    audio.begins_as.get_or_insert(before);
-    audio.channels = found.channels;
-    true
 }

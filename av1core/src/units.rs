@@ -141,6 +141,9 @@ impl Preset {
 }
 
 impl Saving {
+    /// What the contract asks for before a source is replaced.
+    pub const FIVE_PERCENT: Self = Self(5);
+
     /// A saving of 0 to 99 %.
     ///
     /// # Errors

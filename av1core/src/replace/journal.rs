@@ -208,3 +208,72 @@ fn decode(bytes: &[u8]) -> Decoded {
 pub(super) fn injected() -> io::Error {
     io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(source: &[u8], backup: Option<&[u8]>) -> Entry {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("f");
+        fs::write(&file, b"film").expect("written");
+        let identity = Identity::of(&file).expect("an identity");
+        let mut entry = Entry::new(
+            7,
+            (OsStr::from_bytes(source), identity),
+            OsStr::new("f.mkv"),
+        );
+        entry.staged = Name("staged".into());
+        entry.staged_hash = "hash".to_owned();
+        entry.backup = backup.map(|name| OsStr::from_bytes(name).into());
+        entry
+    }
+
+    fn read(bytes: &[u8]) -> Option<Entry> {
+        match decode(bytes) {
+            Decoded::Entry(entry) => Some(*entry),
+            Decoded::Torn => None,
+            Decoded::Foreign => panic!("taken for another version's"),
+        }
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_short_or_spoilt_is_none() {
+        let whole = encode(&entry(b"film.mp4", Some(b"film.mp4.bak"))).expect("encoded");
+        assert!(read(&whole).is_some());
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]).is_none(), "{length} bytes");
+        }
+        for at in 0..whole.len() {
+            let mut spoilt = whole.clone();
+            spoilt[at] ^= 1;
+            assert!(read(&spoilt).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn another_version_s_journal_is_left_alone() {
+        let mut entry = entry(b"film.mp4", None);
+        entry.version = VERSION + 1;
+        let bytes = encode(&entry).expect("encoded");
+        assert!(matches!(decode(&bytes), Decoded::Foreign));
+    }
+
+    #[test]
+    fn names_stay_readable() {
+        let entry = entry("Für 100% \u{1f600}.mp4".as_bytes(), Some(b"\xff\n"));
+        let json = String::from_utf8(encode(&entry).expect("encoded")).expect("text");
+        assert!(json.contains(r#""source":"Für 100%25 😀.mp4""#), "{json}");
+        assert!(json.contains(r#""backup":"%ff\n""#), "{json}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_survives(source: Vec<u8>, backup: Option<Vec<u8>>) {
+            let entry = entry(&source, backup.as_deref());
+            let bytes = encode(&entry).expect("encoded");
+            prop_assert_eq!(read(&bytes), Some(entry));
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub use self::restore::{Restored, restore};
 pub(crate) use self::space::free_space;
 use crate::container::Container;
 use crate::encoded::{Encoded, Report};
-use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
 use crate::names::backup_name;
 use crate::output::{Destination, folder_of};
 use crate::verify::Verified;
@@ -149,6 +149,7 @@ pub fn replace(verified: Verified, place: &InPlace) -> Result<Replaced> {
             message,
         ));
     }
+    check_saving(&encoded, place)?;
     let refused = take_over_attributes(&encoded, place)?;
     place.check_unchanged()?;
     let folder = folder_of(&place.source);
@@ -194,6 +195,29 @@ fn close(journal: Journal, replacement: &Replacement<'_>, ended: Result<()>) -> 
     }
     fail_point!("replace::journal_removed");
     ended
+}
+
+/// Once more on the real sizes: what the plan was made with may be an older size.
+fn check_saving(encoded: &Encoded, place: &InPlace) -> Result<()> {
+    let meta = encoded.file().metadata();
+    let output_bytes = meta
+        .map_err(|error| failed(place.destination.path(), error))?
+        .len();
+    let most_bytes = match encoded.plan().most_bytes {
+        Some(most_bytes) => most_bytes,
+        None => return Ok(()),
+    };
+    if output_bytes <= most_bytes {
+        return Ok(());
+    }
+    let found = NotWorthwhile {
+        source_bytes: place.identity.bytes,
+        most_bytes,
+        least_bytes: output_bytes,
+        frames_done: encoded.finished().witness.pictures.ticks.len() as u64,
+        finished: true,
+    };
+    Err(Error::not_worthwhile_output(&place.source, found))
 }
 
 /// Carries the source's attributes over and makes the staged file durable.

@@ -1,0 +1,163 @@
+//! A file shrunk where it lies: skip rules, plan, prediction, encode with the running
+//! bound, verification, replacement.
+
+use std::path::{Path, PathBuf};
+
+use crate::cancel::CancelToken;
+use crate::clock;
+use crate::error::{Error, NotWorthwhile, Result};
+use crate::event::Event;
+use crate::media::MediaInfo;
+use crate::plan::{Options, Plan, SkipReason, Verdict, plan};
+use crate::probe::probe_cancellable;
+use crate::replace::{InPlace, Replaced, free_space, replace};
+use crate::rules::{FileFacts, Rules};
+use crate::run::{Attempt, encode_verified};
+use crate::units::Saving;
+
+/// How a file is shrunk where it lies.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Shrink {
+    /// Which files are left alone.
+    pub rules: Rules,
+    /// The media folder that the file belongs to, where there is one: it bounds links,
+    /// excluding files and patterns.
+    pub root: Option<PathBuf>,
+    /// Testing mode: the source is kept as `NAME.bak`.
+    pub keep_backup: bool,
+}
+
+/// How a call of [`shrink`] ended well.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Shrunk {
+    /// The output is in the source's place.
+    Replaced(Replaced),
+    /// The source is left alone, for this reason.
+    Skipped(SkipReason),
+    /// The source is left alone: too little would be saved.
+    NotWorthwhile(NotWorthwhile),
+}
+
+/// What [`shrink`] would do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
+pub enum Decision {
+    /// Encode, and replace the source if enough is saved.
+    Encode(ToEncode),
+    /// Leave the source alone, for this reason.
+    Skip(SkipReason),
+}
+
+/// A file that is to be encoded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ToEncode {
+    /// Its place.
+    pub place: InPlace,
+    /// What it holds.
+    pub info: MediaInfo,
+    /// What becomes of each stream.
+    pub plan: Plan,
+}
+
+/// Decides what is to become of a file, without writing anything.
+///
+/// # Errors
+///
+/// Those of [`probe`](crate::probe), [`InPlace::of`] and [`predict`](crate::predict()).
+pub fn decide(
+    source: impl AsRef<Path>,
+    how: &Shrink,
+    options: &Options,
+    cancel: &CancelToken,
+    mut observer: impl FnMut(&Event),
+) -> Result<Decision> {
+    let source = source.as_ref();
+    let facts = FileFacts::of(source, how.root.as_deref())?;
+    if let Some(reason) = how.rules.check_file(&facts, clock::unix_now_us()) {
+        return Ok(Decision::Skip(reason));
+    }
+    // Before the probe, so that what is replaced is what was looked at.
+    let place = InPlace::of(source, options.container)?.keep_backup(how.keep_backup);
+    let info = probe_cancellable(source, cancel)?;
+    if let Some(reason) = how.rules.check_media(&info) {
+        return Ok(Decision::Skip(reason));
+    }
+    let plan = match plan(&info, &saving(options)) {
+        Verdict::Transcode(plan) => plan,
+        Verdict::Skip { reason } => return Ok(Decision::Skip(reason)),
+        Verdict::Reject { reason } => return Err(reason.into_error(source)),
+    };
+    Ok(Decision::Encode(ToEncode {
+        place,
+        info,
+        plan,
+    }))
+}
+
+/// Shrinks a file where it lies: the verified output takes its place, by a journal
+/// ([`replace`](crate::replace())), and every other end leaves it as it is.
+///
+/// Blocks for as long as the encode takes; `observer` is called on this thread.
+///
+/// # Errors
+///
+/// Any [`ErrorKind`](crate::ErrorKind). The source is in its place then, and nothing
+/// else is left on disk, unless the message says that [`recover`](crate::recover) is
+/// needed.
+pub fn shrink(
+    source: impl AsRef<Path>,
+    how: &Shrink,
+    options: &Options,
+    cancel: &CancelToken,
+    mut observer: impl FnMut(&Event),
+) -> Result<Shrunk> {
+    let source = source.as_ref();
+    let to_encode = match decide(source, how, options, cancel, &mut observer)? {
+        Decision::Encode(to_encode) => to_encode,
+        Decision::Skip(reason) => return Ok(Shrunk::Skipped(reason)),
+    };
+    check_space(&to_encode)?;
+    let ToEncode { place, info, .. } = to_encode;
+    let destination = place.destination();
+    match encode_verified(source, info, &saving(options), destination, (cancel, &mut observer))? {
+        Attempt::Verified(verified) => {
+            let replaced = replace(*verified, &place)?;
+            for refused in &replaced.refused {
+                observer(&Event::Warning(refused.clone()));
+            }
+            Ok(Shrunk::Replaced(replaced))
+        }
+        Attempt::Skipped(reason) => Ok(Shrunk::Skipped(reason)),
+        Attempt::NotWorthwhile(found) => Ok(Shrunk::NotWorthwhile(found)),
+    }
+}
+
+/// The least that a replacement has to save, unless the options say.
+const LEAST_SAVING: Saving = Saving::FIVE_PERCENT;
+
+fn saving(options: &Options) -> Options {
+    Options {
+        min_saving_percent: options.min_saving_percent.or(Some(LEAST_SAVING)),
+        ..options.clone()
+    }
+}
+
+/// The least an output without a prediction is thought to weigh against its source.
+/// Films of a good bit rate come to a quarter and less, so this refuses little that
+/// would have gone well; what it lets through ends with the disk's own refusal.
+const LEAST_RATIO: u64 = 5;
+
+/// Refuses before hours of work what cannot fit beside its source.
+fn check_space(to_encode: &ToEncode) -> Result<()> {
+    let target = to_encode.place.destination().path();
+    let needed = to_encode.info.size_bytes / LEAST_RATIO;
+    let free = free_space(target)?;
+    if free < needed {
+        return Err(Error::no_space(target, needed, free));
+    }
+    Ok(())
+}
