@@ -28,6 +28,7 @@ mod suite {
     mod pictures;
     mod priority;
     mod progress;
+    mod replace;
     mod sabotage;
     mod segments;
     mod sound;

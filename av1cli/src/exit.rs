@@ -44,8 +44,10 @@ impl Exit {
         14,
         "not worthwhile: the saving would be below what is asked; nothing was written",
     );
-    pub(crate) const SOURCE_CHANGED: Self =
-        Self::new(15, "the source changed during the run, and was left as it is");
+    pub(crate) const SOURCE_CHANGED: Self = Self::new(
+        15,
+        "the source changed during the run, and was left as it is",
+    );
     pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
 
     const ALL: [Self; 17] = [

@@ -2,11 +2,11 @@
 //! merged both, flags before environment) and where the output goes, as the types
 //! that the engine takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use av1core::{Allow, Destination, Options};
+use av1core::{Allow, Destination, Options, Shrink};
 
-use crate::args::{EncodeArgs, ReportArgs, TranscodeArgs};
+use crate::args::{EncodeArgs, ReplaceArgs, ReportArgs, RuleArgs, TranscodeArgs};
 
 /// What `transcode` is to do.
 #[derive(Debug)]
@@ -14,13 +14,33 @@ pub(crate) struct Settings {
     /// The file to encode.
     pub(crate) source: PathBuf,
     /// Where the result goes.
-    pub(crate) destination: Destination,
+    pub(crate) task: Task,
     /// What is wanted of the encode.
     pub(crate) options: Options,
     /// How the run is shown.
     pub(crate) show: Show,
     /// Where the outcome's line goes.
     pub(crate) summary: Option<PathBuf>,
+}
+
+/// Where a result goes.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub(crate) enum Task {
+    /// Into a file of its own.
+    Transcode(Destination),
+    /// Into the source's place.
+    Replace { how: Shrink, dry_run: bool },
+}
+
+impl Task {
+    /// The file that is written beside the source.
+    pub(crate) fn output(&self) -> Option<&Path> {
+        match self {
+            Self::Transcode(destination) => Some(destination.path()),
+            Self::Replace { .. } => None,
+        }
+    }
 }
 
 /// How a run is shown.
@@ -40,14 +60,57 @@ impl Settings {
     /// Makes sense of the arguments of `transcode`. A bar is shown only where
     /// `can_draw`: on a terminal that nothing else writes to.
     pub(crate) fn resolve(args: TranscodeArgs, can_draw: bool) -> Self {
+        let mut options = options(args.encode);
+        let task = match args.output {
+            Some(output) => Task::Transcode(Destination::new(output).overwrite(args.overwrite)),
+            None => {
+                options.container = args.replace.container.unwrap_or_default().into();
+                Task::Replace {
+                    dry_run: args.replace.dry_run,
+                    how: shrink(args.replace),
+                }
+            }
+        };
         Self {
             source: args.input,
-            destination: Destination::new(args.output).overwrite(args.overwrite),
-            options: options(args.encode),
+            task,
+            options,
             show: show(&args.report, can_draw),
             summary: args.report.summary,
         }
     }
+}
+
+fn shrink(args: ReplaceArgs) -> Shrink {
+    let mut how = Shrink::default();
+    how.keep_backup = args.testing;
+    let RuleArgs {
+        min_size,
+        min_duration,
+        min_bits_per_pixel,
+        settle,
+        hardlinks,
+        exclude,
+        root,
+    } = args.rules;
+    let micros = |seconds: u32| i64::from(seconds) * 1_000_000;
+    let rules = &mut how.rules;
+    if let Some(size) = min_size {
+        rules.least_bytes = size.as_u64();
+    }
+    if let Some(seconds) = min_duration {
+        rules.least_film_us = micros(seconds);
+    }
+    if let Some(bits) = min_bits_per_pixel {
+        rules.least_millibits_per_pixel = (bits * 1000.0).round() as u64;
+    }
+    if let Some(seconds) = settle {
+        rules.settling_us = micros(seconds);
+    }
+    rules.hard_links = hardlinks.map_or(rules.hard_links, Into::into);
+    rules.exclude = exclude;
+    how.root = root;
+    how
 }
 
 fn show(report: &ReportArgs, can_draw: bool) -> Show {

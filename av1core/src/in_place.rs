@@ -91,11 +91,7 @@ pub fn decide(
         Verdict::Skip { reason } => return Ok(Decision::Skip(reason)),
         Verdict::Reject { reason } => return Err(reason.into_error(source)),
     };
-    Ok(Decision::Encode(ToEncode {
-        place,
-        info,
-        plan,
-    }))
+    Ok(Decision::Encode(ToEncode { place, info, plan }))
 }
 
 /// Shrinks a file where it lies: the verified output takes its place, by a journal
@@ -123,7 +119,13 @@ pub fn shrink(
     check_space(&to_encode)?;
     let ToEncode { place, info, .. } = to_encode;
     let destination = place.destination();
-    match encode_verified(source, info, &saving(options), destination, (cancel, &mut observer))? {
+    match encode_verified(
+        source,
+        info,
+        &saving(options),
+        destination,
+        (cancel, &mut observer),
+    )? {
         Attempt::Verified(verified) => {
             let replaced = replace(*verified, &place)?;
             for refused in &replaced.refused {

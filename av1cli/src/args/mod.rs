@@ -2,6 +2,7 @@
 //! checked one by one, and [`crate::settings`] makes sense of them together.
 
 mod encode;
+mod shrink;
 mod svtav1;
 mod value;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 pub(crate) use self::encode::EncodeArgs;
+pub(crate) use self::shrink::{ReplaceArgs, RuleArgs};
 use crate::exit::Exit;
 use crate::log;
 use crate::render;
@@ -30,7 +32,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Encode one file into another
+    /// Encode one file into another, or with --replace into its own place
     #[command(after_long_help = format!("{}\n\n{}", render::json_help(), Exit::help()))]
     Transcode(TranscodeArgs),
     /// Show what `transcode` would do with each stream of a file, and why
@@ -39,6 +41,12 @@ pub(crate) enum Command {
     /// Decode both files whole and tell in what OUTPUT is not what an encode of SOURCE should be
     #[command(after_long_help = Exit::help())]
     Verify(VerifyArgs),
+    /// Bring replacements to their end that a killed run left in a folder or below it
+    #[command(after_long_help = Exit::help())]
+    Recover(RecoverArgs),
+    /// Put a backup of `transcode --replace --testing` back in its place
+    #[command(after_long_help = Exit::help())]
+    Restore(RestoreArgs),
     /// Show what a file holds
     #[command(after_long_help = Exit::help())]
     Probe(ProbeArgs),
@@ -52,7 +60,7 @@ pub(crate) enum Command {
 /// Arguments of `transcode`.
 #[derive(Debug, Args)]
 pub(crate) struct TranscodeArgs {
-    /// File to encode; it is only ever read
+    /// File to encode; it is only ever read, unless --replace is given
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) input: PathBuf,
 
@@ -60,12 +68,15 @@ pub(crate) struct TranscodeArgs {
     ///
     /// It is written under a dot name beside its final one and renamed at the end:
     /// the final name appears whole or not at all.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) output: PathBuf,
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "replace")]
+    pub(crate) output: Option<PathBuf>,
 
     /// Replace OUTPUT if it exists, once the new file is complete
     #[arg(long)]
     pub(crate) overwrite: bool,
+
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
 
     #[command(flatten)]
     pub(crate) encode: EncodeArgs,
@@ -151,6 +162,30 @@ pub(crate) struct VerifyArgs {
     /// No progress bar; what was found still comes
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Folder to look through, with all folders below it
+    ///
+    /// What runs at work hold is left alone. A second call finds nothing to do.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup (film.mp4.bak), or the film's old or new name
+    ///
+    /// The encode that took the film's place is removed.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
 }
 
 /// Arguments of `probe`.

@@ -46,7 +46,12 @@ pub(crate) struct ReplaceArgs {
 #[command(next_help_heading = "Files that --replace leaves alone")]
 pub(crate) struct RuleArgs {
     /// Smaller files, such as 500kB or 10MB [default: 1MB]
-    #[arg(long, value_name = "SIZE", env = "AV1CLI_MIN_SIZE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "AV1CLI_MIN_SIZE",
+        hide_env_values = true
+    )]
     pub(crate) min_size: Option<ByteSize>,
 
     /// Shorter films [default: 1]
@@ -80,7 +85,13 @@ pub(crate) struct RuleArgs {
     pub(crate) settle: Option<u32>,
 
     /// Files with several names (hard links) [default: skip]
-    #[arg(long, value_enum, value_name = "HOW", env = "AV1CLI_HARDLINKS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        env = "AV1CLI_HARDLINKS",
+        hide_env_values = true
+    )]
     pub(crate) hardlinks: Option<HardLinksArg>,
 
     /// Files whose path below ROOT, or name, fits this pattern (may be given again)

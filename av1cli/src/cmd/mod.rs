@@ -4,6 +4,8 @@ mod completions;
 mod doctor;
 mod plan;
 mod probe;
+mod recover;
+mod restore;
 mod signals;
 mod transcode;
 mod verify;
@@ -19,6 +21,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Transcode(args) => transcode::run(args, logs),
         Command::Plan(args) => plan::run(args),
         Command::Verify(args) => verify::run(&args, logs),
+        Command::Recover(args) => recover::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -54,6 +54,15 @@ impl Renderer for Human {
                 self.end();
                 if self.final_line {
                     out::say(&final_line(finished))?;
+                    if let Some(backup) = &finished.backup {
+                        out::say(&format!("{backup}: the source as it was"))?;
+                    }
+                }
+            }
+            Message::WouldReplace(would) => {
+                self.end();
+                if self.final_line {
+                    out::say(&would.line())?;
                 }
             }
             Message::Skipped(skipped) => {
@@ -114,6 +123,7 @@ mod tests {
             elapsed_us: 41_000_000,
             verify_us: 2_000_000,
             decode_errors: 0,
+            backup: None,
             warnings: &[],
         };
         assert_eq!(

@@ -25,7 +25,7 @@ struct EventDoc {
     fields: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const EVENTS: [EventDoc; 9] = [
+const EVENTS: [EventDoc; 10] = [
     EventDoc {
         event: "planned",
         when: "the plan stands; encoding follows",
@@ -134,7 +134,22 @@ const EVENTS: [EventDoc; 9] = [
                 "number",
                 "errors met while decoding the source",
             ),
+            (
+                "backup",
+                "text?",
+                "where the source was kept (--replace --testing)",
+            ),
             ("warnings[]", "text", "every warning of the run"),
+        ],
+    },
+    EventDoc {
+        event: "would_replace",
+        when: "--dry-run: the source would be encoded and replaced; last line",
+        fields: &[
+            ("source", "text", "path of the source, as given"),
+            ("output", "text", "the name that it would get"),
+            ("source_bytes", "bytes", "size of the source"),
+            ("plan", "object", "as in planned"),
         ],
     },
     EventDoc {
@@ -301,6 +316,7 @@ mod tests {
             elapsed_us: 1,
             verify_us: 1,
             decode_errors: 0,
+            backup: Some("o.bak".into()),
             warnings: &["a warning".to_owned()],
         };
         let verifying: Verifying =

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use av1core::{
-    Difference, Error, Event, NotWorthwhile, Plan, Progress, Report, SkipReason, Verifying,
+    Difference, Error, Event, NotWorthwhile, Plan, Progress, Replaced, Report, SkipReason,
+    ToEncode, Verifying,
 };
 use serde::Serialize;
 
@@ -21,6 +22,7 @@ pub(crate) enum Message<'a> {
     Verifying(&'a Verifying),
     Warning { message: &'a str },
     Done(Finished<'a>),
+    WouldReplace(WouldReplace<'a>),
     Skipped(Skipped<'a>),
     NotWorthwhile(TooLarge<'a>),
     Error(Failed),
@@ -53,6 +55,8 @@ pub(crate) struct Finished<'a> {
     pub(super) elapsed_us: u64,
     pub(super) verify_us: u64,
     pub(super) decode_errors: u64,
+    /// Where the source was kept; of a replacement alone.
+    pub(super) backup: Option<Cow<'a, str>>,
     pub(super) warnings: &'a [String],
 }
 
@@ -68,8 +72,54 @@ impl<'a> From<&'a Report> for Finished<'a> {
             elapsed_us: report.elapsed_us,
             verify_us: report.verify_us,
             decode_errors: report.decode_errors,
+            backup: None,
             warnings: &report.warnings,
         }
+    }
+}
+
+impl<'a> From<&'a Replaced> for Finished<'a> {
+    fn from(replaced: &'a Replaced) -> Self {
+        Self {
+            backup: replaced.backup.as_deref().map(Path::to_string_lossy),
+            ..Self::from(&replaced.report)
+        }
+    }
+}
+
+/// A file that would be replaced.
+#[derive(Debug, Serialize)]
+pub(crate) struct WouldReplace<'a> {
+    source: Cow<'a, str>,
+    output: Cow<'a, str>,
+    source_bytes: u64,
+    plan: &'a Plan,
+}
+
+impl<'a> WouldReplace<'a> {
+    pub(crate) fn new(source: &'a Path, to_encode: &'a ToEncode) -> Self {
+        Self {
+            source: source.to_string_lossy(),
+            output: to_encode.place.destination().path().to_string_lossy(),
+            source_bytes: to_encode.info.size_bytes,
+            plan: &to_encode.plan,
+        }
+    }
+
+    /// The line for people.
+    pub(crate) fn line(&self) -> String {
+        let becomes = if self.source == self.output {
+            "would be replaced".to_owned()
+        } else {
+            format!("would become {}", self.output)
+        };
+        let most = self.plan.most_bytes.map(text::bytes);
+        format!(
+            "{}: {becomes}, if it shrinks from {} to {} or less",
+            self.source,
+            text::bytes(self.source_bytes),
+            most.unwrap_or_default()
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use av1core::Event;
 
 use self::bar::Bar;
 pub(crate) use self::json::help as json_help;
-pub(crate) use self::message::{Message, Skipped, TooLarge};
+pub(crate) use self::message::{Message, Skipped, TooLarge, WouldReplace};
 use self::{human::Human, json::Json, summary::Summary};
 use crate::out;
 use crate::settings::{Settings, Show};

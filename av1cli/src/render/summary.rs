@@ -24,7 +24,10 @@ impl Summary {
     /// while they are whole.
     pub(super) fn open(path: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let shown = path.display().to_string();
-        let other = [&*settings.source, settings.destination.path()];
+        let other: Vec<_> = [Some(&*settings.source), settings.task.output()]
+            .into_iter()
+            .flatten()
+            .collect();
         let same_name = |other: &&Path| match (absolute(other), absolute(path)) {
             (Ok(other), Ok(path)) => other == path,
             _ => false,
@@ -78,6 +81,7 @@ fn line(message: &Message<'_>) -> Option<String> {
             "done: {}",
             text::saving(finished.source_bytes, finished.output_bytes)
         ),
+        Message::WouldReplace(would) => format!("would do: {}", would.line()),
         Message::Skipped(skipped) => format!("skipped: {}", skipped.reason),
         Message::NotWorthwhile(found) => format!("not worthwhile: {}", found.message),
         Message::Error(failed) if failed.is_cancelled() => "cancelled".to_owned(),
