@@ -1,13 +1,15 @@
 //! The child process: encodes, verifies and replaces one film, with faults on its way.
 
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use av1core::{CancelToken, Container, InPlace, Verdict};
 use rustix::process::{Signal, getpid, kill_process};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::support;
 
@@ -40,6 +42,8 @@ pub(crate) enum Event {
     /// Somebody's file takes the name that the output is to get.
     StrangerComes,
     FolderGoes,
+    /// Nobody may write to the folder any more.
+    FolderCloses,
 }
 
 /// What a stranger's file holds.
@@ -159,6 +163,13 @@ fn die() {
     kill_process(getpid(), Signal::KILL).expect("killed");
 }
 
+/// Root may write everywhere, until it lays that right down.
+fn obey_modes() {
+    let mut sets = capabilities(None).expect("capabilities");
+    sets.effective.remove(CapabilitySet::DAC_OVERRIDE);
+    set_capabilities(None, sets).expect("laid down");
+}
+
 fn meddle(event: Event, source: &Path, target: &Path) {
     match event {
         Event::SourceChanges => {
@@ -180,6 +191,11 @@ fn meddle(event: Event, source: &Path, target: &Path) {
         Event::FolderGoes => {
             let folder = source.parent().expect("a folder");
             fs::rename(folder, folder.with_extension("moved")).expect("renamed");
+        }
+        Event::FolderCloses => {
+            let folder = source.parent().expect("a folder");
+            fs::set_permissions(folder, Permissions::from_mode(0o555)).expect("a mode");
+            obey_modes();
         }
     }
 }

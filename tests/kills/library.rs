@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -142,9 +143,12 @@ impl Left {
         if let Some(said) = &self.said {
             // A child that lived tidies up after itself, or says that it could not.
             let tidy = before.iter().all(|name| !name.starts_with('.'));
-            let told = said.contains("av1cli recover") || self.has_happened(Event::FolderGoes);
+            let told = said.contains("av1cli recover")
+                || self.has_happened(Event::FolderGoes)
+                || self.has_happened(Event::FolderCloses);
             assert!(tidy || told, "{self} left {before:?}");
         }
+        fs::set_permissions(&self.folder, Permissions::from_mode(0o755)).expect("a mode");
         let first = recover(&self.folder).expect("recovered");
         let second = recover(&self.folder).expect("recovered again");
         assert!(second.is_empty(), "{self}: {first:?}, then {second:?}");
