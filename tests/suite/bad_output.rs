@@ -5,8 +5,9 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use av1core::{Destination, ErrorKind};
+use av1core::{CancelToken, Destination, ErrorKind};
 
+use crate::support::command::make;
 use crate::support::encode::failure;
 use crate::support::mount::Tmpfs;
 use crate::support::refuse::{OUTPUT_REFUSED, refused_by_programme, refused_into};
@@ -168,6 +169,40 @@ fn a_disk_that_is_full() {
         let filled = mounted.path().join("filled");
         fs::write(&filled, vec![0; 150 * 1024]).expect("there is room again");
         assert_eq!(fingerprint(&source), before);
+    });
+}
+
+/// A sixteenth of a small disk, 64 MiB of a large one, is left for others.
+#[test]
+fn a_disk_is_not_filled_to_its_last_byte() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = folder.file("noise.mkv");
+        make(
+            "-f lavfi -i nullsrc=s=640x360:r=25:d=2,geq=random(1)*255:128:128,format=yuv420p \
+             -c:v ffv1",
+            &source,
+        );
+        let Some(mounted) = Tmpfs::mount(&folder, "small", "size=8m") else {
+            return;
+        };
+        let free = || {
+            let found = rustix::fs::statvfs(mounted.path()).expect("asked");
+            found.f_bavail * found.f_frsize
+        };
+        let mut options = fast();
+        options.crf = av1core::Crf::new(1).ok();
+        let output = Destination::new(mounted.path().join("out.mkv"));
+        let mut least_free = u64::MAX;
+        let outcome = av1core::transcode(&source, &output, &options, &CancelToken::new(), |_| {
+            least_free = least_free.min(free());
+        });
+        let error = outcome.expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+        // The system's own refusal has its number.
+        assert!(!error.to_string().contains("os error"), "{error}");
+        assert!(least_free < 6 * 1024 * 1024, "it wrote next to nothing");
+        assert_holds(mounted.path(), &[]);
     });
 }
 

@@ -53,6 +53,7 @@ impl Ledger {
 pub(super) struct Tracked {
     file: File,
     position: u64,
+    room_checked_at: u64,
     ledger: Ledger,
 }
 
@@ -62,10 +63,38 @@ impl Tracked {
         let tracked = Self {
             file,
             position: 0,
+            room_checked_at: 0,
             ledger: ledger.clone(),
         };
         (tracked, ledger)
     }
+
+    /// Refuses to fill a disk to its last byte, which what else writes there (a media
+    /// server's database) survives less well than an encode that ends.
+    fn check_room(&mut self) -> io::Result<()> {
+        if self.position.saturating_sub(self.room_checked_at) < ROOM_CHECKED_EVERY_BYTES {
+            return Ok(());
+        }
+        self.room_checked_at = self.position;
+        // A file system that does not tell says so when it is full.
+        let Ok(found) = rustix::fs::fstatvfs(&self.file) else {
+            return Ok(());
+        };
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        if bytes(found.f_bavail) < reserve_bytes(bytes(found.f_blocks)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+/// How often the room is asked for: two system calls for each 256 KiB are nothing.
+const ROOM_CHECKED_EVERY_BYTES: u64 = 256 * 1024;
+
+/// What is left free on a file system of this size: 64 MiB, or a sixteenth of a small
+/// one. Of one that tells no size, nothing.
+fn reserve_bytes(file_system_bytes: u64) -> u64 {
+    (file_system_bytes / 16).min(64 * 1024 * 1024)
 }
 
 impl Read for Tracked {
@@ -76,6 +105,7 @@ impl Read for Tracked {
 
 impl Write for Tracked {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.check_room().map_err(|e| self.ledger.note(e))?;
         let written = self.file.write(buffer).map_err(|e| self.ledger.note(e))?;
         self.position += written as u64;
         self.ledger
