@@ -28,10 +28,12 @@
 //!
 //! # What is on disk
 //!
-//! The source is only ever read. The output is written under a dot name beside its
+//! [`transcode`] only ever reads the source; [`shrink`] replaces it, by a journal that
+//! [`recover`] brings to its end after a crash ([`replace()`]). The output is written under a dot name beside its
 //! final one (`.NAME.<random>.av1part`), made durable and renamed at the end: the
 //! final name appears whole or not at all. An error, a cancelled token or a panic
-//! removes the file under the dot name; only a killed process leaves it behind.
+//! removes the file under the dot name; only a killed process leaves it behind, and
+//! [`recover`] removes it.
 //!
 //! # Threads
 //!
