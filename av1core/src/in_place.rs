@@ -67,7 +67,7 @@ pub struct ToEncode {
 ///
 /// # Errors
 ///
-/// Those of [`probe`](crate::probe), [`InPlace::of`] and [`predict`](crate::predict()).
+/// Those of [`probe`](crate::probe()) and [`InPlace::of`].
 pub fn decide(
     source: impl AsRef<Path>,
     how: &Shrink,

@@ -5,16 +5,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use av1core::{CancelToken, Comparison, Destination, ErrorKind, Options, Verdict};
+use av1core::{CancelToken, Comparison, Destination, ErrorKind, Options, Preset, Verdict};
 
 use crate::support::command::make;
 use crate::support::scratch::{assert_holds, fingerprint};
-use crate::support::{Scratch, encode, fast, watched};
+use crate::support::{Scratch, encode, fast, fast_preset, watched};
 
 /// A bar that moves by a twelfth of the picture a frame, so that no frame can be
 /// taken for its neighbour.
 const BAR: &str = "-f lavfi -i nullsrc=s=320x180:r=25:d=1.2,\
     geq=lum=if(between(X-mod(N*40\\,320)\\,0\\,80)\\,220\\,30):cb=110:cr=140,format=yuv420p";
+
+/// Settings that get the bar right: SVT-AV1 4.2 loses flat moving things at presets 10
+/// to 13 (13 dB and less of this film, with the ffmpeg command too; 60 at preset 9).
+fn settings() -> Options {
+    let mut options = fast();
+    options.preset = Preset::new(fast_preset().min(9)).ok();
+    options
+}
 
 /// A film with everything that can go wrong: two tracks of sound, subtitles,
 /// chapters, an attached file, tags.
@@ -74,7 +82,7 @@ fn assert_refused(source: &Path, spoilt: &Path, expected: &str) {
     let before = fingerprint(source);
     let destination = Destination::new(folder.file("out.mkv"));
     let info = av1core::probe(source).expect("probed");
-    let Verdict::Transcode(plan) = av1core::plan(&info, &fast()) else {
+    let Verdict::Transcode(plan) = av1core::plan(&info, &settings()) else {
         panic!("not to be encoded");
     };
     let cancel = CancelToken::new();
@@ -101,7 +109,7 @@ fn encode_of_another(folder: &Scratch, source: &Path, arguments: &str) -> PathBu
     let other = folder.file("other.mkv");
     make(
         &format!(
-            "-i {} -map 0 -c copy {arguments} -fps_mode passthrough -enc_time_base -1",
+            "-i {} -map 0 -c copy {arguments} -fps_mode passthrough -enc_time_base 1/1000",
             source.display()
         ),
         &other,
@@ -112,14 +120,14 @@ fn encode_of_another(folder: &Scratch, source: &Path, arguments: &str) -> PathBu
 /// The output of a film, in a folder that stays.
 fn keep(folder: &Scratch, source: &Path) -> PathBuf {
     let kept = folder.file("spoilt.mkv");
-    fs::copy(encode(source, &fast()).output, &kept).expect("copied");
+    fs::copy(encode(source, &settings()).output, &kept).expect("copied");
     kept
 }
 
 /// The right output, remuxed with one thing changed.
 fn remux(folder: &Scratch, source: &Path, arguments: &str) -> PathBuf {
     let right = folder.file("right.mkv");
-    fs::copy(encode(source, &fast()).output, &right).expect("copied");
+    fs::copy(encode(source, &settings()).output, &right).expect("copied");
     let spoilt = folder.file("spoilt.mkv");
     make(
         &format!("-i {} -map 0 -c copy {arguments}", right.display()),
@@ -129,7 +137,7 @@ fn remux(folder: &Scratch, source: &Path, arguments: &str) -> PathBuf {
 }
 
 fn bytes_changed(folder: &Scratch, source: &Path, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
-    let mut bytes = fs::read(encode(source, &fast()).output).expect("read");
+    let mut bytes = fs::read(encode(source, &settings()).output).expect("read");
     change(&mut bytes);
     folder.write("spoilt.mkv", bytes)
 }
@@ -147,7 +155,7 @@ fn an_output_as_it_should_be_passes() {
     watched(|| {
         let folder = Scratch::new();
         let source = film(&folder);
-        let encoded = encode(&source, &fast());
+        let encoded = encode(&source, &settings());
         let comparison = compare(&source, &encoded.output);
         assert_eq!(told(&comparison), [""; 0]);
         assert_eq!(comparison.frames, 30);
@@ -354,7 +362,7 @@ fn one_flipped_bit() {
         let folder = Scratch::new();
         let source = film(&folder);
         let info = av1core::probe(&source).expect("probed");
-        let Verdict::Transcode(plan) = av1core::plan(&info, &fast()) else {
+        let Verdict::Transcode(plan) = av1core::plan(&info, &settings()) else {
             panic!("not to be encoded");
         };
         let cancel = CancelToken::new();

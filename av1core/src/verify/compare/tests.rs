@@ -9,6 +9,8 @@ fn film(ticks: &[i64]) -> Pictures {
         for plane in 0..3 {
             let data = frame.data_mut(plane);
             let half = data.len() / 2;
+            // A new frame's memory holds anything.
+            data[half..].fill(16);
             data[..half].fill((i * 40 % 256) as u8);
         }
         pictures.add(&frame, *ticks);
