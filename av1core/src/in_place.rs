@@ -144,7 +144,7 @@ const LEAST_SAVING: Saving = Saving::FIVE_PERCENT;
 fn saving(options: &Options) -> Options {
     Options {
         min_saving_percent: options.min_saving_percent.or(Some(LEAST_SAVING)),
-        ..options.clone()
+        ..options.for_linked_encoder()
     }
 }
 

@@ -96,8 +96,8 @@ pub use self::media::{
 };
 pub use self::output::Destination;
 pub use self::plan::{
-    Action, Allow, AudioSettings, BitDepth, Options, Plan, RejectReason, SkipReason, StreamPlan,
-    Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
+    Action, Allow, AudioSettings, BitDepth, EncoderLimits, Options, Plan, RejectReason, SkipReason,
+    StreamPlan, Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
 pub use self::probe::probe;
 pub use self::replace::{
@@ -140,7 +140,7 @@ pub fn transcode(
     let info = probe::probe_cancellable(source, cancel)?;
     let options = Options {
         container: output.container().unwrap_or_default(),
-        ..options.clone()
+        ..options.for_linked_encoder()
     };
     match encode_verified(source, info, &options, output, (cancel, &mut observer))? {
         Attempt::Verified(verified) => verified.publish().map(Outcome::Done),

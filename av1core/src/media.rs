@@ -58,6 +58,10 @@ pub struct StreamInfo {
     pub matroska_holds: bool,
     /// Whether the samples are encrypted.
     pub encrypted: bool,
+    /// The header declares it, and no packet of it is in the whole file. Looked for
+    /// where it is sound of which nothing is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_empty: bool,
     /// Length of one timestamp tick.
     pub time_base: TimeBase,
     /// Start as the container declares it.
@@ -87,6 +91,12 @@ impl StreamInfo {
     #[must_use]
     pub fn title(&self) -> Option<&str> {
         self.tag("title")
+    }
+
+    /// Whether it is sound that could be decoded, if only some of it had been found.
+    pub(crate) fn is_unknown_sound(&self) -> bool {
+        let unknown = |audio: &AudioInfo| audio.channels == 0 || audio.sample_rate_hz == 0;
+        self.decodable && self.audio().is_some_and(unknown)
     }
 
     pub(crate) fn tag(&self, key: &str) -> Option<&str> {

@@ -4,6 +4,7 @@
 //! metadata stands in the bitstream alone, the first frame is not where the
 //! container starts. So the first frames of each video are decoded.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -64,6 +65,9 @@ pub(crate) fn probe_cancellable(path: &Path, cancel: &CancelToken) -> Result<Med
         tags: demuxer.tags(),
     };
     look_at_frames(&mut demuxer, &mut info.streams);
+    if info.streams.iter().any(StreamInfo::is_unknown_sound) {
+        look_for_sound(path, cancel, &mut info.streams)?;
+    }
     if cancel.is_cancelled() {
         return Err(Error::cancelled(Stage::Probe, path));
     }
@@ -105,6 +109,30 @@ pub(crate) fn open(path: &Path, stage: Stage, cancel: &CancelToken) -> Result<De
 
 pub(crate) fn unreadable(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Unreadable, Stage::Probe, path, "cannot be read").with_io(error)
+}
+
+/// Reads the whole file, in the rare case that it is not known whether declared sound
+/// is in it at all. What comes late stays unknown; what never comes is empty.
+fn look_for_sound(path: &Path, cancel: &CancelToken, streams: &mut [StreamInfo]) -> Result<()> {
+    let mut demuxer = open(path, Stage::Probe, cancel)?;
+    let mut silent: BTreeSet<usize> = streams
+        .iter()
+        .filter(|stream| stream.is_unknown_sound())
+        .map(|stream| stream.index)
+        .collect();
+    let mut damaged = 0;
+    while !silent.is_empty() {
+        match demuxer.read(&mut damaged) {
+            Ok(Some(packet)) => silent.remove(&packet.stream()),
+            Ok(None) => break,
+            // Nothing is proved of a file that cannot be read to its end.
+            Err(_) => return Ok(()),
+        };
+    }
+    for index in silent {
+        streams[index].is_empty = damaged == 0;
+    }
+    Ok(())
 }
 
 /// A video stream whose first frames are looked at.

@@ -107,6 +107,7 @@ impl Recipe {
     pub(crate) fn options(&self) -> Options {
         let mut options = Options::default();
         options.preset = Some(Preset::new(12).expect("a preset"));
+        options.encoder_limits = Some(av1core::capabilities().encoder_limits);
         options.bit_depth = match self.bit_depth {
             None | Some(10) => BitDepth::Ten,
             Some(8) => BitDepth::Eight,

@@ -317,3 +317,34 @@ fn every_role_with_a_flag_is_kept() {
         );
     });
 }
+
+/// A broadcast declares a second language that is switched off.
+#[test]
+fn sound_that_is_declared_and_never_comes_is_dropped_and_told() {
+    watched(|| {
+        let folder = Scratch::new();
+        let whole = folder.file("whole.ts");
+        make(
+            &format!(
+                "{} -f lavfi -i sine=440:d=1 -f lavfi -i sine=880:d=1 -map 0 -map 1 -map 2 {} \
+                 -c:a mp2 -streamid 2:300",
+                recipe::picture("320x180", 25, 1.0),
+                recipe::H264
+            ),
+            &whole,
+        );
+        // Packets of 188 bytes, the stream's number in 13 bits of the header (ISO 13818-1).
+        let bytes = fs::read(&whole).expect("read");
+        let is_other = |packet: &&[u8]| u16::from_be_bytes([packet[1], packet[2]]) & 0x1fff != 300;
+        let silent: Vec<&[u8]> = bytes.chunks(188).filter(is_other).collect();
+        assert!(silent.len() < bytes.len() / 188, "it has no such stream");
+        let source = folder.write("silent.ts", silent.concat());
+
+        let encoded = encode(&source, &fast());
+        assert!(matches!(actions(&encoded)[2], Action::Drop));
+        let reason = &encoded.report.plan.streams[2].reason;
+        assert!(reason.contains("holds none of it"), "{reason}");
+        assert_eq!(streams(&inventory(&encoded.output), "audio").len(), 1);
+        encoded.assert_same_times(&source);
+    });
+}

@@ -16,6 +16,7 @@ pub(crate) fn fast_preset() -> u8 {
 pub(crate) fn fast() -> Options {
     let mut options = Options::default();
     options.preset = Some(Preset::new(fast_preset()).expect("a preset"));
+    options.encoder_limits = Some(av1core::capabilities().encoder_limits);
     options
 }
 

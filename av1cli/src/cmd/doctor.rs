@@ -1,6 +1,6 @@
 //! `av1cli doctor`
 
-use av1core::Capabilities;
+use av1core::{Capabilities, EncoderLimits};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
@@ -87,6 +87,24 @@ fn notes(capabilities: &Capabilities) -> Vec<String> {
         notes.push(format!(
             "This SVT-AV1 damages pictures at presets above {0}: preset {0} takes their place.",
             capabilities.fastest_preset
+        ));
+    }
+    if capabilities.has_libsvtav1 && capabilities.encoder_limits != EncoderLimits::NONE {
+        let side = capabilities.encoder_limits.least_side_pixels;
+        notes.push(format!(
+            "This SVT-AV1 takes no picture below {side}x{side} and none of odd width or height: \
+             such films are skipped. SVT-AV1 4.2 takes them."
+        ));
+    }
+    if capabilities.has_libsvtav1 {
+        let libraries = if capabilities.codes_dolby_vision {
+            "FFmpeg's libraries here could code Dolby Vision's, which is not made use of yet"
+        } else {
+            "FFmpeg's libraries here cannot code it either"
+        };
+        notes.push(format!(
+            "Dolby Vision and HDR10+ films are skipped, so that their dynamic metadata is not \
+             lost; {libraries}. HDR10's static metadata and HLG are kept."
         ));
     }
     if !capabilities.has_bwdif {

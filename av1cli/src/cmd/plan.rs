@@ -24,6 +24,7 @@ pub(super) fn run(args: PlanArgs) -> anyhow::Result<Exit> {
     let info = av1core::probe(&args.file)?;
     let mut options = settings::options(args.encode);
     options.container = args.container.into();
+    options.encoder_limits = Some(av1core::capabilities().encoder_limits);
     let verdict = av1core::plan(&info, &options);
     if args.json {
         out::json_pretty(&Told {

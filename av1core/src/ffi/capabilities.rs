@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char};
 use ffmpeg_next::{encoder, ffi, filter};
 use serde::Serialize;
 
+use crate::plan::EncoderLimits;
 use crate::units::Preset;
 
 /// What the linked libraries are and can do.
@@ -34,6 +35,11 @@ pub struct Capabilities {
     /// The fastest preset that is used; it takes the place of faster ones. 13, but 10
     /// with SVT-AV1 2.3, which damages pictures at 11 to 13 (seen with 2.3.0).
     pub fastest_preset: u8,
+    /// Pictures that the video encoder takes.
+    pub encoder_limits: EncoderLimits,
+    /// Whether libavcodec's encoder could code Dolby Vision's metadata (from FFmpeg 7.1
+    /// on). Nothing here makes use of it yet: such films are skipped.
+    pub codes_dolby_vision: bool,
 }
 
 /// Asks the linked libraries.
@@ -52,6 +58,8 @@ pub fn capabilities() -> Capabilities {
         has_libopus: encoder::find_by_name("libopus").is_some(),
         has_bwdif: filter::find("bwdif").is_some(),
         fastest_preset: fastest_preset(svt_av1.as_deref().map(release)),
+        encoder_limits: encoder_limits(svt_av1.as_deref().map(release)),
+        codes_dolby_vision: has_encoder_option(c"dolbyvision"),
         one_encoder_a_process: !svt_av1.as_deref().map(release).is_some_and(is_reentrant),
         svt_av1,
     }
@@ -87,6 +95,38 @@ fn is_reentrant(release: (u32, u32)) -> bool {
 /// 10), and of 20 encodes on two busy cores 6 had frames that do not decode.
 fn fastest_preset(release: Option<(u32, u32)>) -> u8 {
     if release == Some((2, 3)) { 10 } else { 13 }
+}
+
+/// Whether libavcodec's wrapper of SVT-AV1 has an option of its own.
+fn has_encoder_option(name: &CStr) -> bool {
+    let Some(codec) = encoder::find_by_name("libsvtav1") else {
+        return false;
+    };
+    // SAFETY: the codec and its class are static; AV_OPT_SEARCH_FAKE_OBJ takes the
+    // address of a pointer to a class in the place of an object (opt.h), and nothing of
+    // it is written to. What is returned is compared with null alone.
+    unsafe {
+        let class: *const ffi::AVClass = (*codec.as_ptr()).priv_class;
+        !class.is_null()
+            && !ffi::av_opt_find(
+                (&raw const class).cast_mut().cast(),
+                name.as_ptr(),
+                std::ptr::null(),
+                0,
+                ffi::AV_OPT_SEARCH_FAKE_OBJ,
+            )
+            .is_null()
+    }
+}
+
+/// Sizes below 64 came back with 3.0 (SVT-AV1 merge request 2356); what versions before
+/// 4.2 make of them, and of odd sizes, is not known here.
+fn encoder_limits(release: Option<(u32, u32)>) -> EncoderLimits {
+    if release >= Some((4, 2)) {
+        EncoderLimits::NONE
+    } else {
+        EncoderLimits::STRICTEST
+    }
 }
 
 /// The preset that is used where `wanted` is asked for.
@@ -155,6 +195,14 @@ mod tests {
         for other in [None, Some((1, 4)), Some((3, 1)), Some((4, 2))] {
             assert_eq!(fastest_preset(other), 13);
         }
+    }
+
+    #[test]
+    fn only_4_2_and_later_take_any_size() {
+        for old in [None, Some((1, 4)), Some((2, 3)), Some((4, 1))] {
+            assert_eq!(encoder_limits(old), EncoderLimits::STRICTEST);
+        }
+        assert_eq!(encoder_limits(Some((4, 2))), EncoderLimits::NONE);
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub(crate) fn stream_info(stream: &Stream<'_>) -> StreamInfo {
                 SideType::EncryptionInitInfo | SideType::EncryptionInfo
             )
         }),
+        is_empty: false,
         time_base,
         start_us: micros(raw.start_time),
         duration_us: micros(raw.duration).filter(|d| *d > 0),

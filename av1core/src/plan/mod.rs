@@ -14,7 +14,7 @@ mod video;
 use serde::{Deserialize, Serialize};
 
 pub use self::audio::{AudioSettings, default_bitrate_kbps};
-pub use self::options::{Allow, BitDepth, Options};
+pub use self::options::{Allow, BitDepth, EncoderLimits, Options};
 pub use self::reason::{RejectReason, SkipReason};
 pub use self::video::{VideoFilter, VideoSettings};
 
@@ -147,6 +147,7 @@ pub fn plan(info: &MediaInfo, options: &Options) -> Verdict {
                     video::settings(stream, facts, options)?
                 }
                 StreamKind::Video(facts) => other::further_video(stream, facts),
+                StreamKind::Audio(_) if stream.is_empty => other::empty_sound(stream),
                 StreamKind::Audio(facts) => audio::settings(stream, facts, options),
                 StreamKind::Subtitle(facts) => other::subtitle(stream, *facts),
                 StreamKind::Attachment(facts) => other::attachment(stream, facts),
@@ -197,11 +198,7 @@ fn reject_reason(info: &MediaInfo, video_index: usize) -> Option<RejectReason> {
                 codec: stream.codec.clone(),
             });
         }
-        if stream
-            .audio()
-            .filter(|_| stream.decodable)
-            .is_some_and(|audio| audio.channels == 0 || audio.sample_rate_hz == 0)
-        {
+        if stream.is_unknown_sound() && !stream.is_empty {
             return Some(RejectReason::NoSound { index });
         }
     }

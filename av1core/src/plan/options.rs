@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::container::Container;
+use crate::ffi::capabilities;
 use crate::units::{Crf, Preset, Saving};
 
 /// What the caller wants of an encode; the default suits a film library.
@@ -42,6 +43,46 @@ pub struct Options {
     pub min_saving_percent: Option<Saving>,
     /// Losses that the caller accepts.
     pub allow: Allow,
+    /// What the video encoder takes; `None` plans for the strictest.
+    /// [`transcode`](crate::transcode()) and [`shrink`](crate::shrink()) ask the linked
+    /// one, whose limits [`capabilities`](crate::capabilities()) tells.
+    pub encoder_limits: Option<EncoderLimits>,
+}
+
+/// Pictures that the video encoder takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EncoderLimits {
+    /// The least width and height in pixels.
+    pub least_side_pixels: u32,
+    /// Width and height have to be even.
+    pub even_sizes_only: bool,
+}
+
+impl EncoderLimits {
+    /// Those of SVT-AV1 1.4 and 2.3: "Source Width must be at least 64", "Source Height
+    /// must be even for YUV_420 colorspace" (both refuse).
+    pub const STRICTEST: Self = Self {
+        least_side_pixels: 64,
+        even_sizes_only: true,
+    };
+
+    /// Those of SVT-AV1 4.2, which encodes 1x1 and 3x5 (tried).
+    pub const NONE: Self = Self {
+        least_side_pixels: 1,
+        even_sizes_only: false,
+    };
+}
+
+impl Options {
+    /// With the limits of the linked encoder, unless others are given.
+    pub(crate) fn for_linked_encoder(&self) -> Self {
+        let limits = || capabilities().encoder_limits;
+        Self {
+            encoder_limits: Some(self.encoder_limits.unwrap_or_else(limits)),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Options {
@@ -60,6 +101,7 @@ impl Default for Options {
             audio_bitrate_kbps: None,
             min_saving_percent: None,
             allow: Allow::default(),
+            encoder_limits: None,
         }
     }
 }

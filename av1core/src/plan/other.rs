@@ -89,6 +89,12 @@ pub(super) fn cover(stream: &StreamInfo) -> (Action, String) {
     )
 }
 
+/// Sound that is declared and not there (a broadcast's second language, switched off).
+pub(super) fn empty_sound(stream: &StreamInfo) -> (Action, String) {
+    let reason = format!("{}: declared, and the file holds none of it", stream.codec);
+    (Action::Drop, reason)
+}
+
 pub(super) fn data(stream: &StreamInfo, has_chapters: bool) -> (Action, String) {
     let codec = match stream.codec.as_str() {
         "none" => "unknown",

@@ -39,7 +39,9 @@ pub enum SkipReason {
     #[error("the video is HDR10+, whose dynamic metadata would be lost")]
     Hdr10Plus,
     /// Smaller than the encoder takes.
-    #[error("the picture is {width}x{height}, and the encoder takes nothing below 64x64")]
+    #[error(
+        "the picture is {width}x{height}, and this SVT-AV1 takes nothing below 64x64 (4.2 does)"
+    )]
     PictureTooSmall {
         /// Picture width.
         width: u32,
@@ -47,7 +49,9 @@ pub enum SkipReason {
         height: u32,
     },
     /// Width or height is odd.
-    #[error("the picture is {width}x{height}, and SVT-AV1 takes only even sizes")]
+    #[error(
+        "the picture is {width}x{height}, and this SVT-AV1 takes only even sizes (4.2 takes others)"
+    )]
     OddSize {
         /// Picture width.
         width: u32,

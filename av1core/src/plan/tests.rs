@@ -34,6 +34,7 @@ fn stream(index: usize, codec: &str, kind: StreamKind) -> StreamInfo {
         decodable: true,
         matroska_holds: true,
         encrypted: false,
+        is_empty: false,
         time_base: TimeBase::new(1, 90_000),
         start_us: Some(0),
         duration_us: Some(10_000_000),
@@ -197,6 +198,14 @@ fn what_the_encoder_cannot_take_is_left_alone() {
         skip(&odd, &Options::default()),
         SkipReason::OddSize { .. }
     ));
+    let mut any = Options::default();
+    any.encoder_limits = Some(EncoderLimits::NONE);
+    for info in [small, odd] {
+        let settings = transcode(&info, &any);
+        let video = info.streams[0].video().expect("a video");
+        let planned = video_settings(&settings);
+        assert_eq!((planned.width, planned.height), (video.width, video.height));
+    }
 }
 
 #[test]
@@ -443,6 +452,7 @@ fn any_file() -> impl Strategy<Value = MediaInfo> {
                 decodable: known,
                 matroska_holds: held,
                 encrypted: locked,
+                is_empty: false,
                 start_us: start,
                 ..stream(index, codec, kind)
             },

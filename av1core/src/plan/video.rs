@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::options::{BitDepth, Options};
+use super::options::{BitDepth, EncoderLimits, Options};
 use super::{Action, SkipReason};
 use crate::media::{
     Chroma, Colour, ContentLight, FieldOrder, MasteringDisplay, Orientation, StreamInfo, VideoInfo,
@@ -59,9 +59,6 @@ pub enum VideoFilter {
     /// Turned so that the picture stands upright.
     Turn(Orientation),
 }
-
-/// The smallest picture SVT-AV1 takes (`Source Width must be at least 64`, seen with 1.4.1).
-const MIN_SIDE_PIXELS: u32 = 64;
 
 /// Frames per second assumed where nothing tells: only keyframe distance follows from it.
 const FALLBACK_FRAME_RATE: Ratio = Ratio { num: 25, den: 1 };
@@ -151,14 +148,14 @@ fn skip_reason(stream: &StreamInfo, video: &VideoInfo, options: &Options) -> Opt
     if stream.codec == "hevc" && video.field_order != FieldOrder::Progressive {
         return Some(SkipReason::FieldPictures);
     }
-    // "Source Height must be even for YUV_420 colorspace", seen with 1.4.1.
-    if video.width % 2 == 1 || video.height % 2 == 1 {
+    let limits = options.encoder_limits.unwrap_or(EncoderLimits::STRICTEST);
+    if limits.even_sizes_only && (video.width % 2 == 1 || video.height % 2 == 1) {
         return Some(SkipReason::OddSize {
             width: video.width,
             height: video.height,
         });
     }
-    if video.width < MIN_SIDE_PIXELS || video.height < MIN_SIDE_PIXELS {
+    if video.width.min(video.height) < limits.least_side_pixels {
         return Some(SkipReason::PictureTooSmall {
             width: video.width,
             height: video.height,

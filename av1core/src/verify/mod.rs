@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::event::Event;
 use crate::media::MediaInfo;
 use crate::pipeline::{self, Job};
-use crate::plan::{Allow, BitDepth, Options, Plan, Verdict, plan};
+use crate::plan::{Allow, BitDepth, EncoderLimits, Options, Plan, Verdict, plan};
 use crate::probe::probe_cancellable;
 use crate::witness::Witness;
 
@@ -184,6 +184,7 @@ fn lenient_options(output: Option<&MediaInfo>) -> Options {
             alpha_loss: true,
             dynamic_hdr_loss: true,
         },
+        encoder_limits: Some(EncoderLimits::NONE),
         ..Options::default()
     }
 }

@@ -16,6 +16,7 @@ fn info(container: &str, stream_duration_us: Option<i64>, duration_us: i64) -> M
             decodable: true,
             matroska_holds: true,
             encrypted: false,
+            is_empty: false,
             time_base: TimeBase::MILLIS,
             start_us: Some(0),
             duration_us: stream_duration_us,
