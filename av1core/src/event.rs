@@ -19,6 +19,8 @@ pub enum Event {
     Progress(Progress),
     /// The encode is complete and is being read back.
     Verifying(Verifying),
+    /// Samples are being encoded, to predict the output's size.
+    Sampling(Sampling),
     /// Something the viewer of the result might notice; the run goes on.
     Warning(String),
 }
@@ -57,6 +59,16 @@ pub struct Verifying {
     /// Video frames read back and decoded.
     pub frames_done: u64,
     /// Video frames that there should be.
+    pub frames_total: u64,
+}
+
+/// How far a prediction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Sampling {
+    /// Frames of samples that are encoded.
+    pub frames_done: u64,
+    /// Frames of samples in all.
     pub frames_total: u64,
 }
 

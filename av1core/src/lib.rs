@@ -65,6 +65,7 @@ mod media;
 mod output;
 mod pipeline;
 mod plan;
+mod predict;
 mod probe;
 pub mod segment;
 mod units;
@@ -77,7 +78,7 @@ pub use self::cancel::CancelToken;
 pub use self::container::Container;
 pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
-pub use self::event::{Event, FramesTotal, Progress, Verifying};
+pub use self::event::{Event, FramesTotal, Progress, Sampling, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
 pub use self::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
@@ -89,6 +90,7 @@ pub use self::plan::{
     Action, Allow, AudioSettings, BitDepth, Options, Plan, RejectReason, SkipReason, StreamPlan,
     Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
+pub use self::predict::{Prediction, Worth, predict};
 pub use self::probe::probe;
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, Saving, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};

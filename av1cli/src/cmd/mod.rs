@@ -3,6 +3,7 @@
 mod completions;
 mod doctor;
 mod plan;
+mod predict;
 mod probe;
 mod signals;
 mod transcode;
@@ -18,6 +19,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Transcode(args) => transcode::run(args, logs),
         Command::Plan(args) => plan::run(args),
+        Command::Predict(args) => predict::run(args, logs),
         Command::Verify(args) => verify::run(&args, logs),
         Command::Probe(args) => probe::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -41,6 +41,11 @@ impl Muxed {
         }
     }
 
+    /// The track, and its packet unless this is its end.
+    pub(super) fn into_parts(self) -> (usize, Option<Packet>) {
+        (self.track, self.packet)
+    }
+
     pub(super) fn end(track: usize) -> Self {
         Self {
             track,
