@@ -26,6 +26,7 @@ mod suite {
     mod missing_encoder;
     mod mp4;
     mod pictures;
+    mod predict;
     mod priority;
     mod progress;
     mod replace;

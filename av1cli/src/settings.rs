@@ -84,6 +84,9 @@ impl Settings {
 fn shrink(args: ReplaceArgs) -> Shrink {
     let mut how = Shrink::default();
     how.keep_backup = args.testing;
+    if args.no_predict {
+        how.predict_from_us = None;
+    }
     let RuleArgs {
         min_size,
         min_duration,

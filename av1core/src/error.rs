@@ -42,6 +42,9 @@ pub struct NotWorthwhile {
     pub frames_done: u64,
     /// Whether the output was complete.
     pub finished: bool,
+    /// Whether nothing was encoded but samples: `least_bytes` is the lower end of a
+    /// [`Prediction`](crate::Prediction).
+    pub predicted: bool,
 }
 
 /// What a run found out too late: sound grows within its stream. With it the film can

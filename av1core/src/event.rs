@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+use crate::predict::Prediction;
 
 /// Something that happened during a run. Events come in order, on the thread
 /// that called; a slow observer slows the run.
@@ -19,6 +20,10 @@ pub enum Event {
     Progress(Progress),
     /// The encode is complete and is being read back.
     Verifying(Verifying),
+    /// Samples are being encoded, to predict the output's size.
+    Sampling(Sampling),
+    /// What the output is likely to weigh, before the film is encoded.
+    Predicted(Box<Prediction>),
     /// Something the viewer of the result might notice; the run goes on.
     Warning(String),
 }
@@ -57,6 +62,16 @@ pub struct Verifying {
     /// Video frames read back and decoded.
     pub frames_done: u64,
     /// Video frames that there should be.
+    pub frames_total: u64,
+}
+
+/// How far a prediction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Sampling {
+    /// Frames of samples that are encoded.
+    pub frames_done: u64,
+    /// Frames of samples in all.
     pub frames_total: u64,
 }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, NotWorthwhile, Result};
 use crate::event::Event;
 use crate::media::MediaInfo;
 use crate::plan::{Options, Plan, SkipReason, Verdict, plan};
+use crate::predict::{Prediction, Worth, predict};
 use crate::probe::probe_cancellable;
 use crate::replace::{InPlace, Replaced, free_space, replace};
 use crate::rules::{FileFacts, Rules};
@@ -16,7 +17,7 @@ use crate::run::{Attempt, encode_verified};
 use crate::units::Saving;
 
 /// How a file is shrunk where it lies.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Shrink {
     /// Which files are left alone.
@@ -26,6 +27,22 @@ pub struct Shrink {
     pub root: Option<PathBuf>,
     /// Testing mode: the source is kept as `NAME.bak`.
     pub keep_backup: bool,
+    /// A film of at least so many microseconds is predicted from samples before it is
+    /// encoded whole; `None` predicts none.
+    pub predict_from_us: Option<i64>,
+}
+
+impl Default for Shrink {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            root: None,
+            keep_backup: false,
+            // Six samples of 3.5 s are a sixth of it. Below, the running bound ends a
+            // hopeless encode about as early.
+            predict_from_us: Some(120_000_000),
+        }
+    }
 }
 
 /// How a call of [`shrink`] ended well.
@@ -49,6 +66,8 @@ pub enum Decision {
     Encode(ToEncode),
     /// Leave the source alone, for this reason.
     Skip(SkipReason),
+    /// Leave the source alone: by a prediction too little would be saved.
+    NotWorthwhile(NotWorthwhile),
 }
 
 /// A file that is to be encoded.
@@ -61,13 +80,15 @@ pub struct ToEncode {
     pub info: MediaInfo,
     /// What becomes of each stream.
     pub plan: Plan,
+    /// What the output is likely to weigh, where that was asked for.
+    pub prediction: Option<Prediction>,
 }
 
 /// Decides what is to become of a file, without writing anything.
 ///
 /// # Errors
 ///
-/// Those of [`probe`](crate::probe()) and [`InPlace::of`].
+/// Those of [`probe`](crate::probe()), [`InPlace::of`] and [`predict`](crate::predict()).
 pub fn decide(
     source: impl AsRef<Path>,
     how: &Shrink,
@@ -91,7 +112,37 @@ pub fn decide(
         Verdict::Skip { reason } => return Ok(Decision::Skip(reason)),
         Verdict::Reject { reason } => return Err(reason.into_error(source)),
     };
-    Ok(Decision::Encode(ToEncode { place, info, plan }))
+    let mut prediction = None;
+    if how
+        .predict_from_us
+        .is_some_and(|from| film_us(&info) >= from)
+    {
+        let found = predict(source, &info, &plan, cancel, &mut observer)?;
+        observer(&Event::Predicted(Box::new(found.clone())));
+        let most_bytes = plan.most_bytes.unwrap_or(u64::MAX);
+        if found.verdict(most_bytes) == Worth::NotWorthwhile {
+            return Ok(Decision::NotWorthwhile(NotWorthwhile {
+                source_bytes: info.size_bytes,
+                most_bytes,
+                least_bytes: found.low_bytes,
+                frames_done: 0,
+                finished: false,
+                predicted: true,
+            }));
+        }
+        prediction = Some(found);
+    }
+    Ok(Decision::Encode(ToEncode {
+        place,
+        info,
+        plan,
+        prediction,
+    }))
+}
+
+fn film_us(info: &MediaInfo) -> i64 {
+    let video = info.main_video().and_then(|video| video.duration_us);
+    video.or(info.duration_us).unwrap_or(0)
 }
 
 /// Shrinks a file where it lies: the verified output takes its place, by a journal
@@ -115,6 +166,7 @@ pub fn shrink(
     let to_encode = match decide(source, how, options, cancel, &mut observer)? {
         Decision::Encode(to_encode) => to_encode,
         Decision::Skip(reason) => return Ok(Shrunk::Skipped(reason)),
+        Decision::NotWorthwhile(found) => return Ok(Shrunk::NotWorthwhile(found)),
     };
     check_space(&to_encode)?;
     let ToEncode { place, info, .. } = to_encode;
@@ -156,7 +208,8 @@ const LEAST_RATIO: u64 = 5;
 /// Refuses before hours of work what cannot fit beside its source.
 fn check_space(to_encode: &ToEncode) -> Result<()> {
     let target = to_encode.place.destination().path();
-    let needed = to_encode.info.size_bytes / LEAST_RATIO;
+    let prediction = to_encode.prediction.as_ref();
+    let needed = prediction.map_or(to_encode.info.size_bytes / LEAST_RATIO, |p| p.low_bytes);
     let free = free_space(target)?;
     if free < needed {
         return Err(Error::no_space(target, needed, free));

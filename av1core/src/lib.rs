@@ -69,6 +69,7 @@ mod names;
 mod output;
 mod pipeline;
 mod plan;
+mod predict;
 mod probe;
 mod replace;
 mod rules;
@@ -86,7 +87,7 @@ pub use self::cancel::CancelToken;
 pub use self::container::Container;
 pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
-pub use self::event::{Event, FramesTotal, Progress, Verifying};
+pub use self::event::{Event, FramesTotal, Progress, Sampling, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
 pub use self::in_place::{Decision, Shrink, Shrunk, ToEncode, decide, shrink};
 pub use self::media::{
@@ -99,6 +100,7 @@ pub use self::plan::{
     Action, Allow, AudioSettings, BitDepth, EncoderLimits, Options, Plan, RejectReason, SkipReason,
     StreamPlan, Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,
 };
+pub use self::predict::{Prediction, Worth, predict};
 pub use self::probe::probe;
 pub use self::replace::{
     InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore,

@@ -68,7 +68,7 @@ fn an_output_that_appears_while_the_encode_runs() {
         let output = folder.file("out.mkv");
         let source = clip("bbb-attachment.mkv");
         let destination = Destination::new(&output);
-        let cancel = av1core::CancelToken::new();
+        let cancel = CancelToken::new();
         let mut seen = Vec::new();
         let error = av1core::transcode(&source, &destination, &fast(), &cancel, |event| {
             if matches!(event, av1core::Event::Progress(_)) && !output.exists() {

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Show what `transcode` would do with each stream of a file, and why
     #[command(after_long_help = Exit::help())]
     Plan(PlanArgs),
+    /// Encode samples of a file and tell how large the output will be; nothing is written
+    #[command(after_long_help = Exit::help())]
+    Predict(PredictArgs),
     /// Decode both files whole and tell in what OUTPUT is not what an encode of SOURCE should be
     #[command(after_long_help = Exit::help())]
     Verify(VerifyArgs),
@@ -122,6 +125,29 @@ pub(crate) struct PlanArgs {
     /// Print the verdict as JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) encode: EncodeArgs,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// File to look into; it is only ever read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Container that the film is to go into; `transcode` goes by OUTPUT's name
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) container: ContainerArg,
+
+    /// Print the prediction as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// No progress bar; the prediction still comes
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 
     #[command(flatten)]
     pub(crate) encode: EncodeArgs,

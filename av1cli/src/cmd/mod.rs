@@ -3,6 +3,7 @@
 mod completions;
 mod doctor;
 mod plan;
+mod predict;
 mod probe;
 mod recover;
 mod restore;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Transcode(args) => transcode::run(args, logs),
         Command::Plan(args) => plan::run(args),
+        Command::Predict(args) => predict::run(args, logs),
         Command::Verify(args) => verify::run(&args, logs),
         Command::Recover(args) => recover::run(&args),
         Command::Restore(args) => restore::run(&args),

@@ -82,6 +82,7 @@ impl From<Decision> for Ended {
         match decision {
             Decision::Encode(to_encode) => Self::Would(Box::new(to_encode)),
             Decision::Skip(reason) => Self::Skipped(reason),
+            Decision::NotWorthwhile(found) => Self::NotWorthwhile(found),
             _ => Self::Unknown,
         }
     }

@@ -1,6 +1,6 @@
 //! The progress bar. It shows what the engine counted and reckons nothing itself.
 
-use av1core::{FramesTotal, Progress, Verifying};
+use av1core::{FramesTotal, Progress, Sampling, Verifying};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text;
@@ -47,6 +47,14 @@ impl Bar {
         self.0.set_position(done);
         self.0
             .set_message(format!("verifying  {done}/{total} frames read back"));
+    }
+
+    pub(super) fn sample(&self, progress: &Sampling) {
+        let (done, total) = (progress.frames_done, progress.frames_total);
+        self.0.set_length(total.max(1));
+        self.0.set_position(done);
+        self.0
+            .set_message(format!("predicting  {done}/{total} frames of samples"));
     }
 
     /// The encoder looks ahead before it gives its first frame: seconds on a slow machine.

@@ -49,6 +49,9 @@ impl Renderer for Human {
             Message::WaitingForEncoder => self.draw(Bar::wait),
             Message::Progress(progress) => self.draw(|bar| bar.update(progress)),
             Message::Verifying(progress) => self.draw(|bar| bar.verify(progress)),
+            Message::Sampling(progress) => self.draw(|bar| bar.sample(progress)),
+            // Its numbers come with what is decided from them.
+            Message::Predicted(_) => {}
             Message::Warning { message } => self.note(&format!("warning: {message}")),
             Message::Done(finished) => {
                 self.end();

@@ -25,7 +25,30 @@ struct EventDoc {
     fields: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const EVENTS: [EventDoc; 10] = [
+const PREDICTION: &[(&str, &str, &str)] = &[
+    ("source_bytes", "bytes", "size of the source"),
+    ("bytes", "bytes", "the output, most likely"),
+    ("low_bytes", "bytes", "the output at the least, and"),
+    ("high_bytes", "bytes", "at the most, 9 times in 10"),
+    ("video_bytes", "bytes", "the video's share"),
+    ("other_bytes", "bytes", "everything else's share"),
+    ("samples", "number", "parts of the film that were encoded"),
+    ("sampled_frames", "frames", "video frames of them"),
+    (
+        "frames",
+        "frames",
+        "video frames of the film, by the samples",
+    ),
+    ("whole", "bool", "whether the whole film was encoded"),
+    (
+        "elapsed_us",
+        "microseconds",
+        "time that the prediction took",
+    ),
+    ("encoder", "text", "name and version of the video encoder"),
+];
+
+const EVENTS: [EventDoc; 12] = [
     EventDoc {
         event: "planned",
         when: "the plan stands; encoding follows",
@@ -109,6 +132,19 @@ const EVENTS: [EventDoc; 10] = [
         ],
     },
     EventDoc {
+        event: "sampling",
+        when: "samples are encoded for a prediction (--replace), several times a second",
+        fields: &[
+            ("frames_done", "frames", "video frames of samples encoded"),
+            ("frames_total", "frames", "video frames of all samples"),
+        ],
+    },
+    EventDoc {
+        event: "predicted",
+        when: "what the output is likely to weigh (--replace)",
+        fields: PREDICTION,
+    },
+    EventDoc {
         event: "warning",
         when: "something the viewer might notice; the run goes on",
         fields: &[("message", "text", "what it is")],
@@ -150,6 +186,7 @@ const EVENTS: [EventDoc; 10] = [
             ("output", "text", "the name that it would get"),
             ("source_bytes", "bytes", "size of the source"),
             ("plan", "object", "as in planned"),
+            ("prediction", "object?", "as in predicted"),
         ],
     },
     EventDoc {
@@ -192,6 +229,11 @@ const EVENTS: [EventDoc; 10] = [
                 "video frames written until it was certain",
             ),
             ("finished", "bool", "whether the output was complete"),
+            (
+                "predicted",
+                "bool",
+                "whether it was not encoded at all, by a prediction",
+            ),
             ("message", "text", "the same in words"),
         ],
     },
@@ -248,11 +290,11 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use av1core::{NotWorthwhile, Plan, Progress, SkipReason, Verifying};
+    use av1core::{NotWorthwhile, Plan, Prediction, Progress, Sampling, SkipReason, Verifying};
     use serde_json::Value;
 
     use super::*;
-    use crate::render::message::{Failed, Finished, Skipped, TooLarge};
+    use crate::render::message::{Failed, Finished, Skipped, TooLarge, WouldReplace};
 
     /// The paths of all fields, as the table writes them: `plan.streams[].index`.
     fn paths(value: &Value, prefix: &str, into: &mut BTreeSet<String>) {
@@ -284,6 +326,14 @@ mod tests {
         let mut written = BTreeSet::new();
         paths(&value, "", &mut written);
         written.remove("event");
+        // Documented with events of their own.
+        let written: BTreeSet<_> = written
+            .into_iter()
+            .map(|path| match (event.as_str(), path.split_once('.')) {
+                ("would_replace", Some((object, _))) => object.to_owned(),
+                _ => path,
+            })
+            .collect();
         let documented: BTreeSet<_> = doc
             .fields
             .iter()
@@ -321,12 +371,27 @@ mod tests {
         };
         let verifying: Verifying =
             serde_json::from_str(r#"{"frames_done":1,"frames_total":9}"#).expect("a progress");
+        let sampling: Sampling =
+            serde_json::from_str(r#"{"frames_done":1,"frames_total":9}"#).expect("a progress");
+        let prediction: Prediction = serde_json::from_str(
+            r#"{"source_bytes":1,"bytes":1,"low_bytes":1,"high_bytes":1,"video_bytes":1,
+                "other_bytes":1,"samples":1,"sampled_frames":1,"frames":1,"whole":false,
+                "elapsed_us":1,"encoder":"e"}"#,
+        )
+        .expect("a prediction");
+        let would = WouldReplace {
+            source: "s.mp4".into(),
+            output: "s.mkv".into(),
+            source_bytes: 1,
+            plan: &plan,
+            prediction: Some(&prediction),
+        };
         let mut failed = Failed::from(&failure);
         failed.differences =
             serde_json::from_str(r#"[{"stream":0,"at_us":1,"what":"w"}]"#).expect("differences");
         let too_large: NotWorthwhile = serde_json::from_str(
             r#"{"source_bytes":100,"most_bytes":95,"least_bytes":96,"frames_done":9,
-                "finished":false}"#,
+                "finished":false,"predicted":false}"#,
         )
         .expect("sizes");
         for message in [
@@ -334,6 +399,9 @@ mod tests {
             Message::WaitingForEncoder,
             Message::Progress(&progress),
             Message::Verifying(&verifying),
+            Message::Sampling(&sampling),
+            Message::Predicted(&prediction),
+            Message::WouldReplace(would),
             Message::Warning { message: "m" },
             Message::Done(finished),
             Message::Skipped(Skipped::new(Path::new("s.mp4"), &SkipReason::AlreadyAv1)),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use av1core::{
-    Difference, Error, Event, NotWorthwhile, Plan, Progress, Replaced, Report, SkipReason,
-    ToEncode, Verifying,
+    Difference, Error, Event, NotWorthwhile, Plan, Prediction, Progress, Replaced, Report,
+    Sampling, SkipReason, ToEncode, Verifying,
 };
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub(crate) enum Message<'a> {
     WaitingForEncoder,
     Progress(&'a Progress),
     Verifying(&'a Verifying),
+    Sampling(&'a Sampling),
+    Predicted(&'a Prediction),
     Warning { message: &'a str },
     Done(Finished<'a>),
     WouldReplace(WouldReplace<'a>),
@@ -36,6 +38,8 @@ impl<'a> Message<'a> {
             Event::WaitingForEncoder => Self::WaitingForEncoder,
             Event::Progress(progress) => Self::Progress(progress),
             Event::Verifying(progress) => Self::Verifying(progress),
+            Event::Sampling(progress) => Self::Sampling(progress),
+            Event::Predicted(prediction) => Self::Predicted(prediction),
             Event::Warning(message) => Self::Warning { message },
             _ => return None,
         })
@@ -90,10 +94,11 @@ impl<'a> From<&'a Replaced> for Finished<'a> {
 /// A file that would be replaced.
 #[derive(Debug, Serialize)]
 pub(crate) struct WouldReplace<'a> {
-    source: Cow<'a, str>,
-    output: Cow<'a, str>,
-    source_bytes: u64,
-    plan: &'a Plan,
+    pub(super) source: Cow<'a, str>,
+    pub(super) output: Cow<'a, str>,
+    pub(super) source_bytes: u64,
+    pub(super) plan: &'a Plan,
+    pub(super) prediction: Option<&'a Prediction>,
 }
 
 impl<'a> WouldReplace<'a> {
@@ -103,6 +108,7 @@ impl<'a> WouldReplace<'a> {
             output: to_encode.place.destination().path().to_string_lossy(),
             source_bytes: to_encode.info.size_bytes,
             plan: &to_encode.plan,
+            prediction: to_encode.prediction.as_ref(),
         }
     }
 
@@ -113,6 +119,17 @@ impl<'a> WouldReplace<'a> {
         } else {
             format!("would become {}", self.output)
         };
+        if let Some(found) = self.prediction {
+            return format!(
+                "{}: {becomes}; {} -> about {} ({} to {}), {}",
+                self.source,
+                text::bytes(self.source_bytes),
+                text::bytes(found.bytes),
+                text::bytes(found.low_bytes),
+                text::bytes(found.high_bytes),
+                text::saving(self.source_bytes, found.bytes)
+            );
+        }
         let most = self.plan.most_bytes.map(text::bytes);
         format!(
             "{}: {becomes}, if it shrinks from {} to {} or less",
@@ -167,6 +184,8 @@ impl<'a> TooLarge<'a> {
         let compared = text::saving(source_bytes, found.least_bytes);
         let certain = if found.finished {
             format!("the output is {least}, {compared}")
+        } else if found.predicted {
+            format!("by a prediction from samples the output is {least} or more ({compared})")
         } else {
             let frames = text::count(found.frames_done, "frame");
             format!("after {frames} the output is certain to be {least} or more ({compared})")

@@ -19,7 +19,7 @@ use self::{human::Human, json::Json, summary::Summary};
 use crate::out;
 use crate::settings::{Settings, Show};
 
-/// Shows on stderr how far a comparison is.
+/// Shows on stderr how far a comparison or a prediction is.
 pub(crate) struct Watcher(Option<Bar>);
 
 impl Watcher {
@@ -31,6 +31,8 @@ impl Watcher {
         match (&self.0, event) {
             (Some(bar), Event::Progress(progress)) => bar.watch(progress),
             (Some(bar), Event::Verifying(progress)) => bar.verify(progress),
+            (Some(bar), Event::Sampling(progress)) => bar.sample(progress),
+            (Some(bar), Event::WaitingForEncoder) => bar.wait(),
             _ => {}
         }
     }

@@ -45,6 +45,17 @@ pub(crate) struct Demuxer {
     ledger: Ledger,
 }
 
+/// A packet, as a container's index knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    /// Time of decoding in the stream's time base.
+    pub(crate) ticks: i64,
+    /// Size.
+    pub(crate) bytes: u32,
+    /// Whether decoding can begin with it.
+    pub(crate) is_key: bool,
+}
+
 impl Demuxer {
     /// Opens `file`; `path` is a hint for the container's probe alone.
     pub(crate) fn open(
@@ -160,11 +171,11 @@ impl Demuxer {
         })
     }
 
-    /// Bytes of the stream's packets that the container's index names and that lie
-    /// within the file's `file_bytes`.
-    pub(crate) fn indexed_bytes(&self, index: usize, file_bytes: u64) -> u64 {
+    /// What the container's index says of the stream's packets, in the order they are
+    /// stored in, and what lies within the file's `file_bytes` alone.
+    pub(crate) fn indexed(&self, index: usize, file_bytes: u64) -> Vec<IndexEntry> {
         let Some(stream) = self.input.stream(index) else {
-            return 0;
+            return Vec::new();
         };
         // SAFETY: the stream is live, libavformat checks the bounds of its index, and
         // an entry is read before anything else can change the index.
@@ -177,11 +188,16 @@ impl Demuxer {
             // Marked as not to be shown (edit lists): perhaps never read.
             .filter(|entry| entry.flags() & ffmpeg::ffi::AVINDEX_DISCARD_FRAME == 0)
             .filter_map(|entry| {
-                let (position, size) = (entry.pos, entry.size());
-                let (position, size) = (u64::try_from(position).ok()?, u64::try_from(size).ok()?);
-                (position.checked_add(size)? <= file_bytes).then_some(size)
+                let position = u64::try_from(entry.pos).ok()?;
+                let bytes = u32::try_from(entry.size()).ok()?;
+                let end = position.checked_add(u64::from(bytes))?;
+                (end <= file_bytes).then_some(IndexEntry {
+                    ticks: entry.timestamp,
+                    bytes,
+                    is_key: entry.flags() & ffmpeg::ffi::AVINDEX_KEYFRAME != 0,
+                })
             })
-            .sum()
+            .collect()
     }
 
     /// Whether the stream is neither seen, heard nor read.

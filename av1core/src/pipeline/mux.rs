@@ -41,6 +41,11 @@ impl Muxed {
         }
     }
 
+    /// The track, and its packet unless this is its end.
+    pub(super) fn into_parts(self) -> (usize, Option<Packet>) {
+        (self.track, self.packet)
+    }
+
     pub(super) fn end(track: usize) -> Self {
         Self {
             track,
@@ -206,6 +211,7 @@ impl Writer<'_, '_> {
             least_bytes,
             frames_done: self.meter.frames_done(),
             finished,
+            predicted: false,
         };
         Err(Error::not_worthwhile_output(self.run.job.source, found).into())
     }

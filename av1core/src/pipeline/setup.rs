@@ -316,7 +316,8 @@ impl<'a> Opener<'_, 'a> {
         // what their index names; in others it is a hint for seeking.
         if kept == Kept::Whole && self.run.job.info.container.contains("mp4") {
             let file_bytes = self.run.job.info.size_bytes;
-            track.foretold_bytes = self.demuxer.indexed_bytes(stream.index, file_bytes);
+            let indexed = self.demuxer.indexed(stream.index, file_bytes);
+            track.foretold_bytes = indexed.iter().map(|entry| u64::from(entry.bytes)).sum();
         }
     }
 
@@ -406,7 +407,7 @@ impl<'a> Opener<'_, 'a> {
     }
 }
 
-fn open_decoder(
+pub(super) fn open_decoder(
     run: &Run<'_>,
     demuxer: &Demuxer,
     index: usize,
@@ -427,7 +428,7 @@ fn open_decoder(
         })
 }
 
-fn video_encoder_error(run: &Run<'_>, error: ffmpeg::Error) -> Error {
+pub(super) fn video_encoder_error(run: &Run<'_>, error: ffmpeg::Error) -> Error {
     let (kind, message) = match error {
         ffmpeg::Error::EncoderNotFound => (
             ErrorKind::EncoderMissing,
@@ -441,7 +442,7 @@ fn video_encoder_error(run: &Run<'_>, error: ffmpeg::Error) -> Error {
     run.library_error(kind, Stage::Encode, message, error)
 }
 
-fn audio_encoder_error(run: &Run<'_>, error: ffmpeg::Error) -> Error {
+pub(super) fn audio_encoder_error(run: &Run<'_>, error: ffmpeg::Error) -> Error {
     let (kind, message) = match error {
         ffmpeg::Error::EncoderNotFound => (
             ErrorKind::EncoderMissing,

@@ -216,6 +216,7 @@ fn check_saving(encoded: &Encoded, place: &InPlace) -> Result<()> {
         least_bytes: output_bytes,
         frames_done: encoded.finished().witness.pictures.ticks.len() as u64,
         finished: true,
+        predicted: false,
     };
     Err(Error::not_worthwhile_output(&place.source, found))
 }
