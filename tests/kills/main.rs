@@ -149,7 +149,7 @@ fn trials() -> Vec<Trial> {
                 let Some(library) = Library::on(Quirk::Plain, source, keep_backup) else {
                     return;
                 };
-                library.run(vec![Fault::Kill(point)]).assert_one_good_film();
+                watched(move || library.run(vec![Fault::Kill(point)]).assert_one_good_film());
             }
         }
     }));
@@ -187,17 +187,19 @@ fn quirky_file_system(quirk: Quirk, ends: Ends) {
         let Some(library) = Library::on(quirk, source, keep_backup) else {
             return;
         };
-        let left = library.run(Vec::new());
-        left.assert_one_good_film();
-        match ends {
-            Ends::Replaced => left.assert_replaced(),
-            Ends::ReplacedAndSaid(what) => {
-                left.assert_replaced();
-                assert!(left.said().contains(what), "{left}");
+        watched(move || {
+            let left = library.run(Vec::new());
+            left.assert_one_good_film();
+            match ends {
+                Ends::Replaced => left.assert_replaced(),
+                Ends::ReplacedAndSaid(what) => {
+                    left.assert_replaced();
+                    assert!(left.said().contains(what), "{left}");
+                }
+                Ends::Untouched => left.assert_untouched(),
+                Ends::AfterRecovery => {}
             }
-            Ends::Untouched => left.assert_untouched(),
-            Ends::AfterRecovery => {}
-        }
+        });
     }
 }
 
@@ -248,7 +250,7 @@ impl Variant {
             faults.push(Fault::Fail("exchange"));
         }
         let library = Library::new(self.source, self.keep_backup);
-        library.run(faults).assert_one_good_film();
+        watched(move || library.run(faults).assert_one_good_film());
     }
 }
 
@@ -272,10 +274,10 @@ fn points_are_complete() {
     assert_eq!(found, known);
 }
 
-/// A test with the watchdog.
+/// A test of many children, each of which has the watchdog.
 fn trial(name: String, body: impl Fn() + Send + Sync + 'static) -> Trial {
     Trial::test(name, move || {
-        watched(body);
+        body();
         Ok(())
     })
 }

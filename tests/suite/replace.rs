@@ -269,6 +269,30 @@ fn a_film_that_would_not_shrink_stays() {
     });
 }
 
+/// Two minutes and more are predicted, which costs seconds and not the whole encode.
+#[test]
+fn a_hopeless_film_is_left_alone_before_it_is_encoded() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = folder.file("film.mkv");
+        let picture = recipe::picture("160x96", 25, 130.0);
+        let codec = "-c:v libx264 -preset veryfast -crf 38 -pix_fmt yuv420p";
+        crate::support::command::make(&format!("{picture} {codec}"), &source);
+        let before = fingerprint(&source);
+        let arguments = ["--crf", "8", "--min-bits-per-pixel", "0", "--json"];
+        let run = replace(&source, &arguments);
+        run.assert_code(14);
+        let events: Vec<_> = run.lines().iter().map(|l| l["event"].clone()).collect();
+        assert!(events.iter().any(|e| e == "predicted"), "{events:?}");
+        assert!(!events.iter().any(|e| e == "progress"), "{events:?}");
+        let last = run.lines().pop().expect("a line");
+        assert_eq!(last["event"], "not_worthwhile");
+        assert_eq!(last["predicted"], true);
+        assert_holds(folder.path(), &["film.mkv"]);
+        assert_eq!(fingerprint(&source), before);
+    });
+}
+
 #[test]
 fn a_source_that_changes_during_the_encode_stays_as_it_is_then() {
     watched(|| {
