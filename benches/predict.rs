@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo bench -p av1cli --bench predict -- [FILE...] [--preset 10] [--height 240]
-//!     [--seconds 75] [--crf N] [--as-is]
+//!     [--seconds 75] [--crf N] [--reels 10] [--as-is]
 //! ```
 //!
 //! The set is made from the clips of `tests/media`: reels in different orders, lengths
-//! and encodings, since each clip is a few seconds long. A FILE is added, looped to
+//! and encodings, since each clip is a few seconds long (`--reels` makes fewer). A FILE is added, looped to
 //! `--seconds` and scaled to `--height` in the same way, unless `--as-is`. For each film
 //! it predicts, encodes it whole, and prints a line of a Markdown table; it asserts
 //! nothing. It measures only when asked to with `--bench`, as `cargo bench` does.
@@ -95,6 +95,7 @@ struct Args {
     crf: Option<u8>,
     height: u32,
     seconds: u32,
+    reels: usize,
     as_is: bool,
 }
 
@@ -121,6 +122,7 @@ fn parse(words: Vec<String>) -> Result<Args> {
         crf: None,
         height: 240,
         seconds: 75,
+        reels: REELS.len(),
         as_is: false,
     };
     let mut words = words.into_iter();
@@ -135,6 +137,7 @@ fn parse(words: Vec<String>) -> Result<Args> {
             "--crf" => args.crf = Some(u8::try_from(number()?)?),
             "--height" => args.height = number()?,
             "--seconds" => args.seconds = number()?,
+            "--reels" => args.reels = number()? as usize,
             "--as-is" => args.as_is = true,
             file if !file.starts_with("--") => {
                 // Cargo starts benches in the package's folder; a path is typed elsewhere.
@@ -198,7 +201,7 @@ fn measure(args: &Args) -> Result<()> {
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut rows = Vec::new();
     let film = folder.path().join("film.mkv");
-    for (name, clips, codec) in REELS {
+    for (name, clips, codec) in REELS.into_iter().take(args.reels) {
         make_reel(args, clips, codec, &film)?;
         rows.push(run(name, &film, args)?);
     }

@@ -32,8 +32,12 @@ pub(super) struct Estimate {
 pub(super) fn in_film(sampled: &Sampled, keyframes: f64, frames: f64) -> f64 {
     let mean = |bytes: u64, of: u64| bytes as f64 / of.max(1) as f64;
     let inter_frames = sampled.frames.saturating_sub(sampled.key_frames);
-    let key = mean(sampled.key_bytes, sampled.key_frames);
     let inter = mean(sampled.inter_bytes, inter_frames);
+    // An encoder that puts its keyframes elsewhere (parameters of the caller's own).
+    let key = match sampled.key_frames {
+        0 => inter,
+        frames => mean(sampled.key_bytes, frames),
+    };
     frames * (key * keyframes + inter * (1.0 - keyframes))
 }
 
