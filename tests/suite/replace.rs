@@ -4,6 +4,8 @@
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use av1core::{CancelToken, ErrorKind, Event, Shrink, Shrunk};
@@ -226,7 +228,6 @@ fn what_the_rules_say_is_left_alone_with_the_reason() {
         skipped(&source, &["--min-size", "10GB"], "--min-size 0 takes it");
         skipped(&source, &["--min-duration", "60"], "is 1 s short");
         skipped(&source, &["--min-bits-per-pixel", "99"], "bits a pixel");
-        skipped(&source, &["--settle", "3600"], "may still be written to");
         skipped(&source, &["--exclude", "*.mkv"], "is excluded (by *.mkv)");
         let link = folder.file("link.mkv");
         symlink(&source, &link).expect("linked");
@@ -266,6 +267,45 @@ fn a_film_that_would_not_shrink_stays() {
         run.assert_code(14);
         assert_holds(folder.path(), &["film.mp4"]);
         assert_eq!(fingerprint(&path), before);
+    });
+}
+
+/// Who names a file that was copied a moment ago gets it done all the same.
+#[test]
+fn a_film_that_was_just_copied_is_waited_for() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = film(&folder, "film.mkv");
+        let run = replace(&source, &["--settle", "2"]);
+        run.assert_code(0);
+        assert!(is_av1(&source));
+    });
+}
+
+#[test]
+fn a_film_that_keeps_changing_is_left_alone() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = film(&folder, "film.mkv");
+        let (done, ended) = mpsc::channel::<()>();
+        let path = source.clone();
+        let writer = thread::spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(50))
+            {
+                let mode = Permissions::from_mode(0o644);
+                fs::set_permissions(&path, mode).expect("touched");
+            }
+        });
+        let run = replace(&source, &["--settle", "2"]);
+        drop(done);
+        writer.join().expect("a writer");
+        run.assert_code(3);
+        assert!(
+            run.stderr.contains("may still be written to"),
+            "{}",
+            run.stderr
+        );
+        assert!(!is_av1(&source));
     });
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct RuleArgs {
     )]
     pub(crate) min_bits_per_pixel: Option<f64>,
 
-    /// Files changed so short a time ago [default: 10]
+    /// Files still changing after so long a wait [default: 10]
     #[arg(
         long,
         value_name = "SECONDS",

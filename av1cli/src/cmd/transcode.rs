@@ -2,10 +2,12 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use av1core::{
-    CancelToken, Decision, Event, NotWorthwhile, Outcome, Replaced, Report, Shrunk, SkipReason,
-    ToEncode,
+    CancelToken, Decision, Error, Event, NotWorthwhile, Outcome, Replaced, Report, Shrunk,
+    SkipReason, ToEncode,
 };
 
 use super::signals::cancel_on_signals;
@@ -20,28 +22,71 @@ pub(super) fn run(args: TranscodeArgs, logs: bool) -> anyhow::Result<Exit> {
     let mut renderers = Renderers::new(&settings)?;
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel)?;
-    let Settings {
-        source, options, ..
-    } = &settings;
-    let mut observe = |event: &Event| renderers.event(event);
-    let ended = match &settings.task {
-        Task::Transcode(destination) => {
-            av1core::transcode(source, destination, options, &cancel, &mut observe).map(Ended::from)
+    let source = &settings.source;
+    let mut ended = run_task(&settings, &cancel, &mut renderers);
+    if let Some(wait) = settling(&settings, &ended) {
+        // Who names a file wants it done, and not to come back in ten seconds.
+        let seconds = wait.as_secs();
+        renderers.note(&format!("{}: settles for {seconds} s", source.display()));
+        if wait_for(wait, &cancel) {
+            ended = run_task(&settings, &cancel, &mut renderers);
         }
-        Task::Replace {
-            how,
-            dry_run: false,
-        } => av1core::shrink(source, how, options, &cancel, &mut observe).map(Ended::from),
-        Task::Replace { how, dry_run: true } => {
-            av1core::decide(source, how, options, &cancel, &mut observe).map(Ended::from)
-        }
-    };
+    }
     let (message, exit) = match &ended {
         Ok(ended) => ended.told(source),
         Err(error) => (Message::Error(error.into()), Exit::from(error.kind())),
     };
     renderers.show(&message);
     Ok(exit)
+}
+
+fn run_task(
+    settings: &Settings,
+    cancel: &CancelToken,
+    renderers: &mut Renderers,
+) -> Result<Ended, Error> {
+    let Settings {
+        source, options, ..
+    } = settings;
+    let observe = |event: &Event| renderers.event(event);
+    match &settings.task {
+        Task::Transcode(destination) => {
+            av1core::transcode(source, destination, options, cancel, observe).map(Ended::from)
+        }
+        Task::Replace {
+            how,
+            dry_run: false,
+        } => av1core::shrink(source, how, options, cancel, observe).map(Ended::from),
+        Task::Replace { how, dry_run: true } => {
+            av1core::decide(source, how, options, cancel, observe).map(Ended::from)
+        }
+    }
+}
+
+/// How long a file that was left alone for it may still take to settle.
+fn settling(settings: &Settings, ended: &Result<Ended, Error>) -> Option<Duration> {
+    match (&settings.task, ended) {
+        (
+            Task::Replace { how, .. },
+            Ok(Ended::Skipped(SkipReason::JustChanged { seconds, .. })),
+        ) => {
+            let rest_us = how.rules.settling_us - seconds * 1_000_000;
+            u64::try_from(rest_us).ok().map(Duration::from_micros)
+        }
+        _ => None,
+    }
+}
+
+/// Waits; `false` where it was cancelled.
+fn wait_for(time: Duration, cancel: &CancelToken) -> bool {
+    const STEP: Duration = Duration::from_millis(100);
+    for _ in 0..time.as_millis() / STEP.as_millis() + 1 {
+        if cancel.is_cancelled() {
+            return false;
+        }
+        thread::sleep(STEP);
+    }
+    true
 }
 
 /// How a run ended well.

@@ -52,6 +52,7 @@ trait Renderer {
 /// All readers of one run.
 pub(crate) struct Renderers {
     readers: Vec<Box<dyn Renderer>>,
+    notes: bool,
     /// Told once: a full disk behind stdout must not end an encode of hours.
     failed: bool,
 }
@@ -68,6 +69,7 @@ impl Renderers {
         }
         Ok(Self {
             readers,
+            notes: matches!(settings.show, Show::Bar | Show::FinalLine),
             failed: false,
         })
     }
@@ -76,6 +78,13 @@ impl Renderers {
     pub(crate) fn event(&mut self, event: &Event) {
         if let Some(message) = Message::from_event(event) {
             self.show(&message);
+        }
+    }
+
+    /// A word beside what is told of every run, for people.
+    pub(crate) fn note(&self, line: &str) {
+        if self.notes {
+            out::note(line);
         }
     }
 

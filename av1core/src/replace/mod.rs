@@ -270,7 +270,9 @@ fn failed(path: &Path, error: io::Error) -> Error {
 
 fn unreadable(path: &Path, error: io::Error) -> Error {
     let (kind, message) = match error.kind() {
-        io::ErrorKind::NotFound => (ErrorKind::NotFound, "no such file"),
+        io::ErrorKind::NotFound => {
+            return Error::new(ErrorKind::NotFound, Stage::Replace, path, "no such file");
+        }
         io::ErrorKind::InvalidInput => (ErrorKind::NotAFile, "cannot be replaced"),
         _ => (ErrorKind::Unreadable, "cannot be read"),
     };

@@ -49,7 +49,9 @@ impl FileFacts {
         let path = path.as_ref();
         Self::read(path, root).map_err(|error| {
             let (kind, message) = match error.kind() {
-                io::ErrorKind::NotFound => (ErrorKind::NotFound, "no such file"),
+                io::ErrorKind::NotFound => {
+                    return Error::new(ErrorKind::NotFound, Stage::Probe, path, "no such file");
+                }
                 io::ErrorKind::InvalidInput => (ErrorKind::NotAFile, "is not a file"),
                 _ => (ErrorKind::Unreadable, "cannot be read"),
             };
