@@ -25,6 +25,9 @@ pub struct Shrink {
     /// The media folder that the file belongs to, where there is one: it bounds links,
     /// excluding files and patterns.
     pub root: Option<PathBuf>,
+    /// What the caller's memory holds for the file's [`DecisionKey`](crate::DecisionKey):
+    /// what was decided before is not decided again.
+    pub decided: Option<String>,
     /// Testing mode: the source is kept as `NAME.bak`.
     pub keep_backup: bool,
     /// A film of at least so many microseconds is predicted from samples before it is
@@ -37,6 +40,7 @@ impl Default for Shrink {
         Self {
             rules: Rules::default(),
             root: None,
+            decided: None,
             keep_backup: false,
             // Six samples of 3.5 s are a sixth of it. Below, the running bound ends a
             // hopeless encode about as early.
@@ -97,7 +101,8 @@ pub fn decide(
     mut observer: impl FnMut(&Event),
 ) -> Result<Decision> {
     let source = source.as_ref();
-    let facts = FileFacts::of(source, how.root.as_deref())?;
+    let mut facts = FileFacts::of(source, how.root.as_deref())?;
+    facts.decided.clone_from(&how.decided);
     if let Some(reason) = how.rules.check_file(&facts, clock::unix_now_us()) {
         return Ok(Decision::Skip(reason));
     }

@@ -105,7 +105,7 @@ pub use self::probe::probe;
 pub use self::replace::{
     InPlace, Recovered, Recovery, Replaced, Restored, recover, replace, restore,
 };
-pub use self::rules::{FileFacts, HardLinks, Pattern, Rules};
+pub use self::rules::{DecisionKey, FileFacts, HardLinks, Pattern, Rules};
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, Saving, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 

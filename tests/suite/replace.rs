@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use av1core::{CancelToken, ErrorKind, Event, Shrink, Shrunk};
+use av1core::{CancelToken, DecisionKey, ErrorKind, Event, Shrink, Shrunk, SkipReason};
 
 use crate::support::cli::{Run, run};
 use crate::support::mount::Tmpfs;
@@ -486,6 +486,31 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// No endless loops: who remembers the verdict is not asked for hours again.
+#[test]
+fn what_was_decided_before_is_not_decided_again() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = film(&folder, "film.mkv");
+        let mut how = Shrink::default();
+        how.rules.least_bytes = 0;
+        how.rules.settling_us = 0;
+        let mut options = fast();
+        options.min_saving_percent = av1core::Saving::new(99).ok();
+        let key = DecisionKey::of(&source, &options).expect("a key");
+        let ended = av1core::shrink(&source, &how, &options, &CancelToken::new(), |_| {});
+        assert!(matches!(ended, Ok(Shrunk::NotWorthwhile(_))), "{ended:?}");
+        assert_eq!(DecisionKey::of(&source, &options).expect("a key"), key);
+
+        how.decided = Some("not worthwhile".to_owned());
+        let ended = av1core::shrink(&source, &how, &options, &CancelToken::new(), |event| {
+            panic!("{event:?}");
+        });
+        let decided = matches!(ended, Ok(Shrunk::Skipped(SkipReason::DecidedBefore { .. })));
+        assert!(decided, "{ended:?}");
+    });
 }
 
 #[test]

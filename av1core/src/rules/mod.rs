@@ -3,12 +3,14 @@
 //! the time are handed in.
 
 mod facts;
+mod key;
 
 use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobMatcher};
 
 pub use self::facts::FileFacts;
+pub use self::key::DecisionKey;
 use crate::media::MediaInfo;
 use crate::names;
 use crate::plan::SkipReason;
