@@ -19,11 +19,14 @@
 
 mod attributes;
 mod commit;
+mod disk;
 mod identity;
 mod journal;
+mod let_go;
 mod recover;
 mod restore;
 mod space;
+mod withdraw;
 
 use std::fs;
 use std::io;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::commit::{Replacement, remove_if_there};
+use super::commit::Replacement;
+use super::disk::remove_if_there;
 use super::journal::{Entry, Found, Journal};
 use super::{close, identity};
 use crate::error::{Error, Result, Stage};

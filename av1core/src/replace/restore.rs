@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::commit::remove_if_there;
+use super::disk::remove_if_there;
 use super::{failed, unreadable};
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};

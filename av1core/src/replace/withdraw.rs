@@ -1,0 +1,119 @@
+//! The way back: an output that is not to be put in its source's place, or must leave
+//! it again.
+
+use std::io;
+use std::path::Path;
+
+use fail::fail_point;
+
+use super::commit::{Replacement, Why};
+use super::disk::{exchange, is_gone, not_a_file, remove_if_there};
+use super::identity::Identity;
+use super::let_go::Aside;
+use crate::error::Error;
+use crate::names::Kind;
+use crate::output::{self, rename_new};
+
+impl Replacement<'_> {
+    /// Takes back an output that has its name already, and puts the source back. Passes
+    /// the reason on, or says why even that failed.
+    pub(super) fn put_back(&self, reason: Error) -> Error {
+        fail_point!("replace::put_back");
+        let done = || {
+            let aside = self.find_aside()?;
+            if aside != Aside::Nothing && self.entry.is_same_name() {
+                self.exchange_back()?;
+            } else if aside != Aside::Nothing {
+                rename_new(&self.staged(), &self.source())?;
+            }
+            if !self.entry.is_same_name()
+                && !is_gone(&self.source())
+                && self.is_output(&self.target())?
+            {
+                remove_if_there(&self.target())?;
+            }
+            Ok(())
+        };
+        match done() {
+            Ok(()) => match self.withdraw() {
+                Ok(()) => reason,
+                Err(error) => error,
+            },
+            Err(error) => self.failed(&self.source(), error),
+        }
+    }
+
+    /// Only an output comes out of the source's name again.
+    fn exchange_back(&self) -> io::Result<()> {
+        if is_gone(&self.target()) {
+            return rename_new(&self.staged(), &self.target());
+        }
+        if !self.is_output(&self.target())? {
+            return Err(io::Error::other("somebody took the name meanwhile"));
+        }
+        exchange(&self.staged(), &self.target())
+    }
+
+    pub(super) fn withdraw_for(&self, why: Why) -> Error {
+        match self.withdraw() {
+            Ok(()) => self.error(why),
+            Err(error) => error,
+        }
+    }
+
+    /// Removes what the replacement made. The source has its name.
+    pub(super) fn withdraw(&self) -> Result<(), Error> {
+        fail_point!("replace::withdraw");
+        let backup = self.entry.backup.as_ref().map(|name| self.path(name));
+        let removed = (|| {
+            if let Some(backup) = backup.filter(|_| self.entry.is_same_name()) {
+                self.remove_backup(&backup)?;
+            }
+            remove_if_there(&self.folder.join(self.entry.dot_name(Kind::Copy)))?;
+            self.remove_staged()?;
+            output::sync_folder(self.folder).map(|_| ())
+        })();
+        removed.map_err(|e| self.failed(&self.staged(), e))
+    }
+
+    /// Removes the output under its dot name. A source that was taken aside lies there
+    /// too, and gets its name back.
+    fn remove_staged(&self) -> io::Result<()> {
+        let staged = self.staged();
+        let Some(found) = Identity::find(&staged)? else {
+            return Ok(());
+        };
+        if found.inode == self.entry.staged_identity.inode || self.is_output(&staged)? {
+            if is_gone(&self.source()) {
+                // Then this is the only film there is: recovery gives it its name.
+                return Err(io::Error::other("the source is gone"));
+            }
+            return remove_if_there(&staged);
+        }
+        rename_new(&staged, &self.source())
+    }
+
+    /// Removes the backup where it is this replacement's and the source has its name.
+    fn remove_backup(&self, backup: &Path) -> io::Result<()> {
+        let (Some(found), Some(source)) = (
+            Identity::find(backup).or_else(not_a_file)?,
+            Identity::find(&self.source())?,
+        ) else {
+            return Ok(());
+        };
+        let same_file = found == source;
+        let copy_of_source = found.is_copy(&source) && source.is_same(&self.entry.source_identity);
+        if same_file || copy_of_source {
+            remove_if_there(backup)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is, or may be, something left for a later recovery.
+    pub(super) fn is_open(&self) -> bool {
+        let both_there = !self.entry.is_same_name()
+            && !is_gone(&self.source())
+            && self.is_output(&self.target()).unwrap_or(true);
+        both_there || !is_gone(&self.staged())
+    }
+}
