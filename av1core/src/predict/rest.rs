@@ -12,9 +12,9 @@ use crate::plan::{Action, Plan};
 /// Matroska muxer writes it for two tracks (5.1.9): 1 to 2 kB.
 const FILE_OVERHEAD_BYTES: u64 = 1500;
 
-/// A block's header in Matroska, with the length of a packet of two or three bytes; a
-/// packet's entries in MP4's tables come to as much.
-const PACKET_OVERHEAD_BYTES: u64 = 8;
+/// A block's header in Matroska: its id, its length in two bytes, the track, the time in
+/// two, flags. What a packet takes in MP4's tables comes to about as much.
+const PACKET_OVERHEAD_BYTES: u64 = 7;
 
 /// libopus codes at a variable rate that meets the asked one on average over music and
 /// speech of all kinds; a single film may lie off by so much (a share, as a standard
