@@ -52,6 +52,7 @@ impl Default for Shrink {
 /// How a call of [`shrink`] ended well.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there is one of it a film")]
 pub enum Shrunk {
     /// The output is in the source's place.
     Replaced(Replaced),

@@ -236,11 +236,6 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    clippy::panic_in_result_fn,
-    reason = "the trait's own signatures"
-)]
 impl Filesystem for Served {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.entry(name) {

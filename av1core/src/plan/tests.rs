@@ -198,8 +198,10 @@ fn what_the_encoder_cannot_take_is_left_alone() {
         skip(&odd, &Options::default()),
         SkipReason::OddSize { .. }
     ));
-    let mut any = Options::default();
-    any.encoder_limits = Some(EncoderLimits::NONE);
+    let any = Options {
+        encoder_limits: Some(EncoderLimits::NONE),
+        ..Options::default()
+    };
     for info in [small, odd] {
         let settings = transcode(&info, &any);
         let video = info.streams[0].video().expect("a video");

@@ -202,10 +202,13 @@ mod tests {
     }
 
     fn check(facts: &FileFacts) -> Option<SkipReason> {
-        let mut rules = Rules::default();
-        rules.exclude = ["Extras/**", "*-sample.*"]
-            .map(|text| Pattern::new(text).expect("a pattern"))
-            .to_vec();
+        let patterns = ["Extras/**", "*-sample.*"];
+        let rules = Rules {
+            exclude: patterns
+                .map(|text| Pattern::new(text).expect("a pattern"))
+                .to_vec(),
+            ..Rules::default()
+        };
         rules.check_file(facts, NOW_US)
     }
 
@@ -217,7 +220,8 @@ mod tests {
             change(&mut facts);
             check(&facts).map(|reason| reason.to_string())
         };
-        let cases: [(fn(&mut FileFacts), &str); 12] = [
+        type Change = fn(&mut FileFacts);
+        let cases: [(Change, &str); 12] = [
             (
                 |f| f.path = ".film.mkv.0123456789abcdef.av1part".into(),
                 "is a file of this program's own (a staged file, journal or backup)",
@@ -282,8 +286,10 @@ mod tests {
 
     #[test]
     fn hard_links_may_be_broken() {
-        let mut rules = Rules::default();
-        rules.hard_links = HardLinks::Break;
+        let rules = Rules {
+            hard_links: HardLinks::Break,
+            ..Rules::default()
+        };
         let mut facts = facts("film.mkv");
         facts.links = 2;
         assert_eq!(rules.check_file(&facts, NOW_US), None);
