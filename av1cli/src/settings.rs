@@ -25,7 +25,6 @@ pub(crate) struct Settings {
 
 /// Where a result goes.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Task {
     /// Into a file of its own.
     Transcode(Destination),
