@@ -116,7 +116,7 @@ const LONG_FILM_S: f64 = 1200.0;
 /// What the model itself is off by, as a share of the video (standard deviation): a sample
 /// is not looked beyond its end, and its window's source keyframes, cuts and leftovers of
 /// mini-GOPs are not those of the film. Of 24 films at preset 10 (`benches/predict.rs`) those
-/// whose samples agree within a few percent were off by 0.3 to 3.3 %, which their samples'
+/// whose samples agree within a few percent were off by 0.4 to 3.9 %, which their samples'
 /// variance does not explain; with it 23 of 24 were inside.
 const MODEL_ERROR: f64 = 0.03;
 
@@ -126,9 +126,10 @@ const WHOLE_ERROR: f64 = 0.005;
 /// Predicts how large the output of a plan will be. Nothing is written to disk.
 ///
 /// Reads all packets, unless the container's index tells their sizes, and encodes 6 to 24
-/// parts of 3 to 4 s with the plan's settings, at most 3 % of a film of 20 minutes. A
-/// short film, of which that would be more than half, is encoded whole, and so is one
-/// that cannot be entered in the middle (its clock jumps, or it has no times).
+/// parts of 3 to 4 s with the plan's settings: about 2 % of a film of 20 minutes and more,
+/// nine parts of a shorter one. A film of less than 50 s or so, of which six parts would
+/// be more than half, is encoded whole, and so is one that cannot be entered in the
+/// middle (its clock jumps, or it has no times).
 ///
 /// Blocks; `observer` is called on this thread ([`Event::Sampling`],
 /// [`Event::WaitingForEncoder`]). As [`transcode`](crate::transcode()), it takes the
