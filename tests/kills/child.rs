@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use av1core::{CancelToken, Container, InPlace, Verdict};
+use av1core::{CancelToken, Container, InPlace, Recovered, Recovery, Verdict};
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
@@ -44,6 +44,8 @@ pub(crate) enum Event {
     FolderGoes,
     /// Nobody may write to the folder any more.
     FolderCloses,
+    /// Somebody recovers the folder.
+    RecoveryRuns,
 }
 
 /// What a stranger's file holds.
@@ -191,6 +193,13 @@ fn meddle(event: Event, source: &Path, target: &Path) {
         Event::FolderGoes => {
             let folder = source.parent().expect("a folder");
             fs::rename(folder, folder.with_extension("moved")).expect("renamed");
+        }
+        Event::RecoveryRuns => {
+            let folder = source.parent().expect("a folder");
+            let found = av1core::recover(folder).expect("recovered");
+            // A lock is an open file's own, so it holds within a process as well.
+            let in_use = |one: &Recovered| one.recovery == Recovery::InUse;
+            assert!(found.iter().all(in_use), "{found:?}");
         }
         Event::FolderCloses => {
             let folder = source.parent().expect("a folder");

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use av1core::recover;
+use av1core::{Recovered, Recovery, recover};
 
 use crate::POINTS;
 use crate::child::{ADDED, Event, Fault, Order, STRANGER};
@@ -85,20 +85,47 @@ impl Library {
         }
     }
 
+    fn child(&self, faults: &[Fault]) -> Command {
+        let order = Order {
+            source: self.scratch.file("library").join(self.source),
+            keep_backup: self.keep_backup,
+            faults: faults.to_vec(),
+        };
+        let (name, value) = order.to_environment();
+        let mut command = Command::new(env::current_exe().expect("this binary"));
+        command.env(name, value).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs two children on the film at once; one of their outputs is the film then.
+    pub(crate) fn run_two(self) {
+        let folder = self.scratch.file("library");
+        let start = || {
+            self.child(&[])
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("a child")
+        };
+        let said: Vec<_> = [start(), start()]
+            .into_iter()
+            .map(|child| child.wait_with_output().expect("an end"))
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .collect();
+        let staged = |said: &String| {
+            let hash = said.lines().next()?.strip_prefix("staged ")?;
+            u64::from_str_radix(hash, 16).ok()
+        };
+        let outputs: Vec<_> = said.iter().filter_map(staged).collect();
+        assert_eq!(names(&folder), [TARGET], "{said:?}");
+        let film = fingerprint(&folder.join(TARGET));
+        assert!(outputs.contains(&film), "{said:?}");
+        assert!(recover(&folder).expect("recovered").is_empty(), "{said:?}");
+    }
+
     /// Runs a child on the film, with these faults.
     pub(crate) fn run(self, faults: Vec<Fault>) -> Left {
         let folder = self.scratch.file("library");
-        let order = Order {
-            source: folder.join(self.source),
-            keep_backup: self.keep_backup,
-            faults: faults.clone(),
-        };
-        let (name, value) = order.to_environment();
-        let output = Command::new(env::current_exe().expect("this binary"))
-            .env(name, value)
-            .stdin(Stdio::null())
-            .output()
-            .expect("a child");
+        let output = self.child(&faults).output().expect("a child");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut lines = said.lines();
         let staged = lines.next().and_then(|line| line.strip_prefix("staged "));
@@ -134,6 +161,31 @@ impl Left {
         assert_eq!(names(&self.folder), [self.library.source], "{self}");
         let held = fingerprint(&self.folder.join(self.library.source));
         assert_eq!(held, self.library.original, "{self}");
+    }
+
+    /// A bit of the staged file flips, and nothing that is known of it changes.
+    pub(crate) fn spoil_output(&self) {
+        let staged = names(&self.folder)
+            .into_iter()
+            .find(|name| name.ends_with(".av1part"))
+            .expect("a staged file");
+        let path = self.folder.join(staged);
+        let modified = fs::metadata(&path).and_then(|meta| meta.modified());
+        let mut bytes = fs::read(&path).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        let file = fs::File::options().write(true).open(&path).expect("opened");
+        file.write_all_at(&bytes, 0).expect("written");
+        file.set_modified(modified.expect("a time"))
+            .expect("a time");
+    }
+
+    /// Recovery finds that the output is not what was verified.
+    pub(crate) fn assert_taken_back(&self) {
+        let found = recover(&self.folder).expect("recovered");
+        let taken_back = |one: &Recovered| matches!(one.recovery, Recovery::TakenBack { .. });
+        assert!(found.iter().any(taken_back), "{self}: {found:?}");
+        self.assert_untouched();
     }
 
     /// Recovers twice, and finds exactly one good film under the right name.

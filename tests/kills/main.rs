@@ -84,12 +84,13 @@ const MOMENTS: [&str; 7] = [
     "aside",
 ];
 
-const EVENTS: [Event; 5] = [
+const EVENTS: [Event; 6] = [
     Event::SourceChanges,
     Event::SourceGoes,
     Event::StrangerComes,
     Event::FolderGoes,
     Event::FolderCloses,
+    Event::RecoveryRuns,
 ];
 
 fn main() -> ExitCode {
@@ -143,6 +144,21 @@ fn trials() -> Vec<Trial> {
         let body = move || quirky_file_system(quirk, ends);
         trials.push(trial(format!("quirks::{quirk:?}"), body));
     }
+    trials.push(trial("two_at_once".to_owned(), || {
+        for source in ["film.mkv", "film.mp4"] {
+            watched(move || Library::new(source, false).run_two());
+        }
+    }));
+    trials.push(trial("spoilt_after_the_crash".to_owned(), || {
+        for source in ["film.mkv", "film.mp4"] {
+            watched(move || {
+                let library = Library::new(source, false);
+                let left = library.run(vec![Fault::Kill("journal_synced")]);
+                left.spoil_output();
+                left.assert_taken_back();
+            });
+        }
+    }));
     trials.push(trial("quirks::killed_on_plain_one".to_owned(), || {
         for (source, keep_backup) in [("film.mkv", true), ("film.mp4", true)] {
             for point in POINTS {

@@ -8,7 +8,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use av1core::{CancelToken, DecisionKey, ErrorKind, Event, Shrink, Shrunk, SkipReason};
+use av1core::{
+    CancelToken, Container, DecisionKey, ErrorKind, Event, InPlace, Shrink, Shrunk, SkipReason,
+    Verdict,
+};
 
 use crate::support::cli::{Run, run};
 use crate::support::mount::Tmpfs;
@@ -510,6 +513,37 @@ fn what_was_decided_before_is_not_decided_again() {
         });
         let decided = matches!(ended, Ok(Shrunk::Skipped(SkipReason::DecidedBefore { .. })));
         assert!(decided, "{ended:?}");
+    });
+}
+
+/// What is staged for a source's place goes there by `replace` alone, and there alone.
+#[test]
+fn what_is_staged_for_one_place_goes_to_no_other() {
+    watched(|| {
+        let folder = Scratch::new();
+        let source = film(&folder, "film.mkv");
+        let other = folder.file("other.mkv");
+        fs::copy(&source, &other).expect("copied");
+        let before = fingerprint(&source);
+        let cancel = CancelToken::new();
+        let place = InPlace::of(&source, Container::Matroska).expect("a place");
+        let elsewhere = InPlace::of(&other, Container::Matroska).expect("a place");
+        let info = av1core::probe(&source).expect("a film");
+        let Verdict::Transcode(plan) = av1core::plan(&info, &fast()) else {
+            panic!("not to be encoded");
+        };
+        let verified = || {
+            let to = place.destination();
+            let encoded = av1core::encode(&source, &info, &plan, to, &cancel, |_| {});
+            av1core::verify(encoded.expect("encoded"), &info, &cancel, |_| {}).expect("verified")
+        };
+        let error = verified().publish().expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::OutputIsSource, "{error}");
+        let error = av1core::replace(verified(), &elsewhere).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::OutputIsSource, "{error}");
+        assert_holds(folder.path(), &["film.mkv", "other.mkv"]);
+        assert_eq!(fingerprint(&source), before);
+        assert_eq!(fingerprint(&other), before);
     });
 }
 

@@ -70,7 +70,7 @@ fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
 pub fn recover(folder: impl AsRef<Path>) -> Result<Vec<Recovered>> {
     let folder = folder.as_ref();
     fs::read_dir(folder).map_err(|error| Error::output_io(Stage::Replace, folder, error))?;
-    let mut left: Vec<(PathBuf, Kind)> = WalkDir::new(folder)
+    let mut left: Vec<(PathBuf, u64, Kind)> = WalkDir::new(folder)
         .sort_by_file_name()
         .into_iter()
         .filter_map(|entry| match entry {
@@ -82,26 +82,23 @@ pub fn recover(folder: impl AsRef<Path>) -> Result<Vec<Recovered>> {
         })
         .filter(|entry| entry.file_type().is_file())
         .filter_map(|entry| {
-            let (_, kind) = names::parse(entry.file_name())?;
-            Some((entry.into_path(), kind))
+            let (token, kind) = names::parse(entry.file_name())?;
+            Some((entry.into_path(), token, kind))
         })
         .collect();
-    // Journals first: they answer for the files of their replacement.
-    left.sort_by_key(|(_, kind)| *kind != Kind::Journal);
+    // Journals first: what is left once they are gone is litter.
+    left.sort_by_key(|(.., kind)| *kind != Kind::Journal);
     let mut recovered = Vec::new();
-    let mut answered_for: Vec<PathBuf> = Vec::new();
-    for (path, kind) in left {
-        let found = match kind {
-            Kind::Journal => journal(&path, &mut answered_for),
-            Kind::Staged | Kind::Copy if answered_for.contains(&path) => None,
-            Kind::Staged | Kind::Copy => litter(&path),
-        };
-        recovered.extend(found);
+    for (path, token, kind) in left {
+        recovered.extend(match kind {
+            Kind::Journal => journal(&path),
+            Kind::Staged | Kind::Copy => litter(&path, token),
+        });
     }
     Ok(recovered)
 }
 
-fn journal(path: &Path, answered_for: &mut Vec<PathBuf>) -> Option<Recovered> {
+fn journal(path: &Path) -> Option<Recovered> {
     let folder = folder_of(path);
     let about = |path: &Path, recovery| {
         let path = path.to_owned();
@@ -109,11 +106,7 @@ fn journal(path: &Path, answered_for: &mut Vec<PathBuf>) -> Option<Recovered> {
     };
     match Journal::read(path) {
         Ok(Found::Entry(journal, entry)) => {
-            let (recovery, is_open) = carry_out(folder, journal, &entry);
-            if is_open {
-                answered_for.push(folder.join(&entry.staged.0));
-                answered_for.push(folder.join(entry.dot_name(Kind::Copy)));
-            }
+            let recovery = carry_out(folder, journal, &entry);
             let film = match recovery {
                 Recovery::Finished => &entry.target,
                 _ => &entry.source,
@@ -131,8 +124,8 @@ fn journal(path: &Path, answered_for: &mut Vec<PathBuf>) -> Option<Recovered> {
     }
 }
 
-/// Carries one replacement out; says what came of it, and whether it is still open.
-fn carry_out(folder: &Path, journal: Journal, entry: &Entry) -> (Recovery, bool) {
+/// Carries one replacement out, and says what came of it.
+fn carry_out(folder: &Path, journal: Journal, entry: &Entry) -> Recovery {
     let replacement = Replacement {
         folder,
         entry,
@@ -140,7 +133,7 @@ fn carry_out(folder: &Path, journal: Journal, entry: &Entry) -> (Recovery, bool)
     };
     let ended = replacement.carry_out();
     let is_open = ended.is_err() && replacement.is_open();
-    let recovery = match close(journal, &replacement, ended) {
+    match close(journal, &replacement, ended) {
         Ok(()) => Recovery::Finished,
         Err(error) if is_open => Recovery::Failed {
             reason: error.to_string(),
@@ -148,18 +141,22 @@ fn carry_out(folder: &Path, journal: Journal, entry: &Entry) -> (Recovery, bool)
         Err(error) => Recovery::TakenBack {
             reason: error.to_string(),
         },
-    };
-    (recovery, is_open)
+    }
 }
 
-/// A staged file or a copy without a journal: its run was killed before the source was
-/// touched.
-fn litter(path: &Path) -> Option<Recovered> {
+/// A staged file or a copy: without a journal its run was killed before the source was
+/// touched. With one it may be the source itself, taken aside, which nobody has locked;
+/// the journal answers for it then.
+fn litter(path: &Path, token: u64) -> Option<Recovered> {
     let recovery = match identity::open(path) {
         Ok(file) => match output::lock(&file) {
-            // Removed under the lock, so that nobody takes it up in between.
-            Lock::Ours => match remove_if_there(path) {
-                Ok(()) => Recovery::Removed,
+            // Looked for under the lock: a run at work that would write one holds it.
+            Lock::Ours => match has_journal(folder_of(path), token) {
+                Ok(true) => return None,
+                Ok(false) => match remove_if_there(path) {
+                    Ok(()) => Recovery::Removed,
+                    Err(error) => failed(&error),
+                },
                 Err(error) => failed(&error),
             },
             Lock::Theirs | Lock::Unknown => Recovery::InUse,
@@ -171,6 +168,15 @@ fn litter(path: &Path) -> Option<Recovered> {
         path: path.to_owned(),
         recovery,
     })
+}
+
+fn has_journal(folder: &Path, token: u64) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if names::parse(&entry?.file_name()) == Some((token, Kind::Journal)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn failed(error: &io::Error) -> Recovery {
