@@ -83,9 +83,6 @@ impl Settings {
 fn shrink(args: ReplaceArgs) -> Shrink {
     let mut how = Shrink::default();
     how.keep_backup = args.testing;
-    if args.no_predict {
-        how.predict_from_us = None;
-    }
     let RuleArgs {
         min_size,
         min_duration,
@@ -96,6 +93,9 @@ fn shrink(args: ReplaceArgs) -> Shrink {
         root,
     } = args.rules;
     let micros = |seconds: u32| i64::from(seconds) * 1_000_000;
+    if let Some(seconds) = args.predict_from {
+        how.predict_from_us = Some(micros(seconds));
+    }
     let rules = &mut how.rules;
     if let Some(size) = min_size {
         rules.least_bytes = size.as_u64();

@@ -42,9 +42,9 @@ impl Default for Shrink {
             root: None,
             decided: None,
             keep_backup: false,
-            // Six samples of 3.5 s are a sixth of it. Below, the running bound ends a
-            // hopeless encode about as early.
-            predict_from_us: Some(120_000_000),
+            // A prediction then costs a tenth of the encode or less (README, "Figures");
+            // below, it is rarely worth it.
+            predict_from_us: Some(600_000_000),
         }
     }
 }

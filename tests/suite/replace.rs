@@ -312,7 +312,7 @@ fn a_film_that_keeps_changing_is_left_alone() {
     });
 }
 
-/// Two minutes and more are predicted, which costs seconds and not the whole encode.
+/// Long films are predicted, which costs seconds and not the whole encode.
 #[test]
 fn a_hopeless_film_is_left_alone_before_it_is_encoded() {
     watched(|| {
@@ -322,7 +322,8 @@ fn a_hopeless_film_is_left_alone_before_it_is_encoded() {
         let codec = "-c:v libx264 -preset veryfast -crf 38 -pix_fmt yuv420p";
         crate::support::command::make(&format!("{picture} {codec}"), &source);
         let before = fingerprint(&source);
-        let arguments = ["--crf", "8", "--min-bits-per-pixel", "0", "--json"];
+        let arguments = "--crf 8 --min-bits-per-pixel 0 --predict-from 60 --json";
+        let arguments: Vec<_> = arguments.split(' ').collect();
         let run = replace(&source, &arguments);
         run.assert_code(14);
         let events: Vec<_> = run.lines().iter().map(|l| l["event"].clone()).collect();
