@@ -110,7 +110,11 @@ pub(crate) fn run(order: &Order) -> ExitCode {
         .expect("a place")
         .keep_backup(order.keep_backup);
     let info = av1core::probe(&order.source).expect("a film");
-    let Verdict::Transcode(plan) = av1core::plan(&info, &support::fast()) else {
+    // One thread each: most of a child's time goes into setting threads up.
+    let mut options = support::fast();
+    options.encoder_threads = Some(1);
+    options.decoder_threads = Some(1);
+    let Verdict::Transcode(plan) = av1core::plan(&info, &options) else {
         panic!("not to be encoded");
     };
     let destination = place.destination();
