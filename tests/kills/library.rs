@@ -126,11 +126,14 @@ impl Library {
     pub(crate) fn run(self, faults: Vec<Fault>) -> Left {
         let folder = self.scratch.file("library");
         let output = self.child(&faults).output().expect("a child");
+        // Killed, or through: a child that panics has found something.
+        let panicked = output.status.code().is_some_and(|code| code != 0);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!panicked, "{faults:?}: {stderr}");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut lines = said.lines();
         let staged = lines.next().and_then(|line| line.strip_prefix("staged "));
         let Some(staged) = staged else {
-            let stderr = String::from_utf8_lossy(&output.stderr);
             panic!("{faults:?}: the child did not get far: {stderr}");
         };
         let moved = self.scratch.file("library.moved");

@@ -131,6 +131,12 @@ fn trials() -> Vec<Trial> {
             for point in ERRORS {
                 variant.check(vec![Fault::Fail(point)]);
             }
+            if variant.exchanges {
+                // What is not durable yet is no reason to let a source go.
+                let library = Library::new(variant.source, variant.keep_backup);
+                let left = library.run(vec![Fault::Fail("sync_folder")]);
+                watched(move || left.assert_untouched());
+            }
         });
         add("meanwhile", |variant| {
             for event in EVENTS {
@@ -207,7 +213,11 @@ fn quirky_file_system(quirk: Quirk, ends: Ends) {
             let left = library.run(Vec::new());
             left.assert_one_good_film();
             match ends {
-                Ends::Replaced => left.assert_replaced(),
+                Ends::Replaced => {
+                    // At once, and not by a recovery.
+                    assert!(left.said().starts_with("replaced"), "{left}");
+                    left.assert_replaced();
+                }
                 Ends::ReplacedAndSaid(what) => {
                     left.assert_replaced();
                     assert!(left.said().contains(what), "{left}");
