@@ -9,9 +9,19 @@
 //! restart ends none of them. The store is a trait with one conformance suite, and
 //! SQLite is its default.
 //!
-//! For now this crate holds its error type alone.
+//! ```text
+//! scan -> store -> schedule -> lease -> run -> report -> UI
+//! ```
 
 #![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod job;
+pub mod proto;
+pub mod schedule;
+pub mod store;
+pub mod units;
 
 /// Any failure of this crate.
 #[derive(Debug, thiserror::Error)]
