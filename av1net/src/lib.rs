@@ -23,6 +23,7 @@ pub mod proto;
 pub mod schedule;
 pub mod store;
 pub mod units;
+pub mod worker;
 
 /// Any failure of this crate.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! Names of things and times, as types: what is a number on the wire cannot be taken
 //! for another number here.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -152,39 +152,105 @@ impl RelPath {
     /// Reads the text form back.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.as_bytes();
-        while let Some((first, after)) = rest.split_first() {
-            rest = after;
-            if *first != b'\\' {
-                bytes.push(*first);
-                continue;
-            }
-            let (escape, after) = rest.split_first()?;
-            rest = after;
-            match escape {
-                b'\\' => bytes.push(b'\\'),
-                b'x' => {
-                    let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-                    bytes.push(u8::from_str_radix(digits, 16).ok()?);
-                    rest = &rest[2..];
-                }
-                _ => return None,
-            }
+        Self::new(&unescape(text)?)
+    }
+}
+
+/// What is not UTF-8 as `\xHH`, a backslash as `\\`, all else as it is.
+fn escape(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        f.write_str(&chunk.valid().replace('\\', "\\\\"))?;
+        for byte in chunk.invalid() {
+            write!(f, "\\x{byte:02x}")?;
         }
-        Self::new(Path::new(OsStr::from_bytes(&bytes)))
+    }
+    Ok(())
+}
+
+/// Reads back what [`escape`] wrote; `None` for a backslash that it does not write.
+fn unescape(text: &str) -> Option<PathBuf> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'\\' {
+            bytes.push(*first);
+            continue;
+        }
+        let (escape, after) = rest.split_first()?;
+        rest = after;
+        match escape {
+            b'\\' => bytes.push(b'\\'),
+            b'x' => {
+                let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = &rest[2..];
+            }
+            _ => return None,
+        }
+    }
+    Some(OsString::from_vec(bytes).into())
+}
+
+/// A path on this machine's own disk, absolute or not. As text, and in JSON, it is
+/// escaped as a [`RelPath`] is. For messages that never leave the machine.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DiskPath(pub PathBuf);
+
+impl DiskPath {
+    /// Reads the text form back; `None` for text that is not one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unescape(text).map(Self)
+    }
+}
+
+impl From<PathBuf> for DiskPath {
+    fn from(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+impl From<&Path> for DiskPath {
+    fn from(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+}
+
+impl AsRef<Path> for DiskPath {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Display for DiskPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape(self.0.as_os_str().as_bytes(), f)
+    }
+}
+
+impl fmt::Debug for DiskPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+impl Serialize for DiskPath {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DiskPath {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a path"))
     }
 }
 
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(&chunk.valid().replace('\\', "\\\\"))?;
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        Ok(())
+        escape(&self.0, f)
     }
 }
 
@@ -210,8 +276,6 @@ impl<'de> Deserialize<'de> for RelPath {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStringExt;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -229,7 +293,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_path_reads_back_from_its_text(bytes in proptest::collection::vec(any::<u8>(), 1..40)) {
-            let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
+            let path = PathBuf::from(OsString::from_vec(bytes));
+            let json = serde_json::to_string(&DiskPath::from(path.as_path())).expect("text");
+            let back: DiskPath = serde_json::from_str(&json).expect("reads back");
+            prop_assert_eq!(back.as_ref(), path.as_path());
             if let Some(path) = RelPath::new(&path) {
                 let json = serde_json::to_string(&path).expect("text");
                 let back: RelPath = serde_json::from_str(&json).expect("reads back");
