@@ -120,6 +120,10 @@ pub struct ScanRow {
     pub file: FileId,
     /// Where its job stands.
     pub state: JobState,
+    /// The name of the reason why it stands there ([`Reason::kind`]): a file that was
+    /// left alone for what a scan can see (a pattern, a hard link, a `.noav1` beside it)
+    /// is queued when that is so no longer, though its content is the same.
+    pub reason: Option<String>,
 }
 
 /// What a scan found.
@@ -135,7 +139,8 @@ pub enum ScanChange {
         /// Why it is left alone, if it is.
         leave_alone: Option<Reason>,
     },
-    /// Another content under a known name.
+    /// Another content under a known name; or the same one, which is to be left alone from
+    /// now on, or no longer.
     Changed {
         /// The job.
         job: JobId,
