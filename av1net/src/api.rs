@@ -24,9 +24,15 @@
 //! | `GET /api/v1/saved` | read | [`SavedView`] |
 //! | `GET /api/v1/live` (WebSocket) | read | [`LiveMessage`]s |
 //! | `POST /api/v1/worker/sync`, `GET /api/v1/worker/ws` (WebSocket) | worker | [`crate::proto`] |
-//! | `GET`, `PUT`, `POST /api/v1/films/{job}/{epoch}/...` | worker | films over HTTP |
+//! | `GET /api/v1/films/{job}/{epoch}/source` with `Range`, `If-Range` | worker | the film |
+//! | `GET /api/v1/films/{job}/{epoch}/source-hash` | worker | [`SourceHash`] |
+//! | `PUT /api/v1/films/{job}/{epoch}/result?offset=&total=` | worker | a piece of the output: [`ResultState`] |
+//! | `GET /api/v1/films/{job}/{epoch}/result` | worker | [`ResultState`] |
+//! | `POST /api/v1/films/{job}/{epoch}/finish` [`ResultWhole`] | worker | 204: the master has it whole |
 //!
-//! Every error is an [`ErrorBody`](crate::proto::ErrorBody) with its status.
+//! Every error is an [`ErrorBody`](crate::proto::ErrorBody) with its status. 429 and 503
+//! say in `Retry-After` after how many seconds the same request may succeed: so do
+//! `source-hash` and `finish` while the file is being read.
 
 use std::collections::BTreeMap;
 
@@ -408,4 +414,50 @@ pub struct LiveDelta {
     pub jobs: Vec<JobView>,
     /// Workers that changed, as they are now.
     pub workers: Vec<WorkerView>,
+}
+
+/// Logs in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// An admin or read token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LoginRequest { .. }")
+    }
+}
+
+/// The most bytes of an output that one `PUT` carries.
+pub const MAX_PIECE_BYTES: u64 = 8 << 20;
+
+/// The header with a piece's BLAKE3, 64 hexadecimal digits.
+pub const PIECE_HASH_HEADER: &str = "x-piece-blake3";
+
+/// What a source that is fetched over HTTP has to be equal to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceHash {
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content, 64 hexadecimal digits.
+    pub blake3: String,
+    /// Its modification time in nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+/// How much of an output the master has: the next piece begins there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultState {
+    /// Bytes from the beginning, each piece checked.
+    pub received_bytes: u64,
+}
+
+/// Ends the delivery of an output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultWhole {
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content, 64 hexadecimal digits.
+    pub blake3: String,
 }
