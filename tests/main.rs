@@ -33,6 +33,7 @@ mod suite {
     mod sabotage;
     mod segments;
     mod sound;
+    mod staging;
     mod streams;
     mod timestamps;
     mod turns;

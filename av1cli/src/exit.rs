@@ -92,45 +92,26 @@ impl From<Exit> for ExitCode {
 
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
-        classify(kind).1
+        use ErrorKind as K;
+        match kind {
+            K::NotFound | K::NotAFile | K::Unreadable => Self::SOURCE_UNREADABLE,
+            K::Empty | K::NotMedia | K::NoVideo | K::Encrypted | K::UnknownCodec => {
+                Self::SOURCE_UNFIT
+            }
+            K::Truncated | K::Damaged => Self::SOURCE_DAMAGED,
+            K::OutputExists => Self::OUTPUT_EXISTS,
+            K::OutputIsSource => Self::OUTPUT_IS_SOURCE,
+            K::OutputFolder | K::OutputFormat | K::OutputDenied => Self::OUTPUT_REFUSED,
+            K::DiskFull => Self::DISK_FULL,
+            K::OutputIo => Self::OUTPUT_IO,
+            K::EncoderMissing | K::EncoderRefused => Self::ENCODER,
+            K::SourceChanged => Self::SOURCE_CHANGED,
+            K::Mismatch => Self::MISMATCH,
+            K::NotWorthwhile => Self::NOT_WORTHWHILE,
+            K::Cancelled => Self::CANCELLED,
+            _ => Self::UNEXPECTED,
+        }
     }
-}
-
-/// The kind's name in JSON lines, and the exit code.
-fn classify(kind: ErrorKind) -> (&'static str, Exit) {
-    use ErrorKind as K;
-    match kind {
-        K::NotFound => ("not_found", Exit::SOURCE_UNREADABLE),
-        K::NotAFile => ("not_a_file", Exit::SOURCE_UNREADABLE),
-        K::Unreadable => ("unreadable", Exit::SOURCE_UNREADABLE),
-        K::Empty => ("empty", Exit::SOURCE_UNFIT),
-        K::NotMedia => ("not_media", Exit::SOURCE_UNFIT),
-        K::NoVideo => ("no_video", Exit::SOURCE_UNFIT),
-        K::Encrypted => ("encrypted", Exit::SOURCE_UNFIT),
-        K::UnknownCodec => ("unknown_codec", Exit::SOURCE_UNFIT),
-        K::Truncated => ("truncated", Exit::SOURCE_DAMAGED),
-        K::Damaged => ("damaged", Exit::SOURCE_DAMAGED),
-        K::OutputExists => ("output_exists", Exit::OUTPUT_EXISTS),
-        K::OutputIsSource => ("output_is_source", Exit::OUTPUT_IS_SOURCE),
-        K::OutputFolder => ("output_folder", Exit::OUTPUT_REFUSED),
-        K::OutputFormat => ("output_format", Exit::OUTPUT_REFUSED),
-        K::OutputDenied => ("output_denied", Exit::OUTPUT_REFUSED),
-        K::DiskFull => ("disk_full", Exit::DISK_FULL),
-        K::OutputIo => ("output_io", Exit::OUTPUT_IO),
-        K::EncoderMissing => ("encoder_missing", Exit::ENCODER),
-        K::EncoderRefused => ("encoder_refused", Exit::ENCODER),
-        K::SourceChanged => ("source_changed", Exit::SOURCE_CHANGED),
-        K::Mismatch => ("mismatch", Exit::MISMATCH),
-        K::NotWorthwhile => ("not_worthwhile", Exit::NOT_WORTHWHILE),
-        K::Cancelled => ("cancelled", Exit::CANCELLED),
-        K::Library => ("library", Exit::UNEXPECTED),
-        _ => ("unexpected", Exit::UNEXPECTED),
-    }
-}
-
-/// The kind's name in JSON lines.
-pub(crate) fn kind_name(kind: ErrorKind) -> &'static str {
-    classify(kind).0
 }
 
 impl From<&RejectReason> for Exit {
@@ -212,7 +193,7 @@ mod tests {
                     gap.into_iter().chain(Some(c.to_ascii_lowercase()))
                 })
                 .collect();
-            assert_eq!(kind_name(kind), words);
+            assert_eq!(kind.name(), words);
             let unexpected = Exit::from(kind) == Exit::UNEXPECTED;
             assert_eq!(unexpected, kind == ErrorKind::Library, "{kind:?}");
         }

@@ -108,6 +108,38 @@ pub enum ErrorKind {
     /// A library failed in a way that has no kind of its own.
     Library,
 }
+impl ErrorKind {
+    /// Its name in JSON, such as `disk_full`. It never changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotAFile => "not_a_file",
+            Self::Empty => "empty",
+            Self::Unreadable => "unreadable",
+            Self::NotMedia => "not_media",
+            Self::NoVideo => "no_video",
+            Self::Encrypted => "encrypted",
+            Self::UnknownCodec => "unknown_codec",
+            Self::Truncated => "truncated",
+            Self::Damaged => "damaged",
+            Self::OutputExists => "output_exists",
+            Self::OutputIsSource => "output_is_source",
+            Self::OutputFolder => "output_folder",
+            Self::OutputFormat => "output_format",
+            Self::OutputDenied => "output_denied",
+            Self::DiskFull => "disk_full",
+            Self::OutputIo => "output_io",
+            Self::EncoderMissing => "encoder_missing",
+            Self::EncoderRefused => "encoder_refused",
+            Self::SourceChanged => "source_changed",
+            Self::Mismatch => "mismatch",
+            Self::NotWorthwhile => "not_worthwhile",
+            Self::Cancelled => "cancelled",
+            Self::Library => "library",
+        }
+    }
+}
 
 /// Where it went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

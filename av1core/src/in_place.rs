@@ -8,6 +8,7 @@ use crate::clock;
 use crate::error::{Error, NotWorthwhile, Result};
 use crate::event::Event;
 use crate::media::MediaInfo;
+use crate::names::token_text;
 use crate::plan::{Options, Plan, SkipReason, Verdict, plan};
 use crate::predict::{Prediction, Worth, predict};
 use crate::probe::probe_cancellable;
@@ -15,6 +16,7 @@ use crate::replace::{InPlace, Replaced, free_space, replace};
 use crate::rules::{FileFacts, Rules};
 use crate::run::{Attempt, encode_verified};
 use crate::units::Saving;
+use crate::verify::Verified;
 
 /// How a file is shrunk where it lies.
 #[derive(Clone, Debug)]
@@ -151,8 +153,112 @@ fn film_us(info: &MediaInfo) -> i64 {
     video.or(info.duration_us).unwrap_or(0)
 }
 
+/// How a call of [`stage`] or [`adopt`](crate::adopt) ended well.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there is one of it a film")]
+pub enum Staging {
+    /// The output is verified and lies beside the source, which is as it was.
+    Staged(StagedFilm),
+    /// The source is left alone, for this reason.
+    Skipped(SkipReason),
+    /// The source is left alone: too little would be saved.
+    NotWorthwhile(NotWorthwhile),
+}
+
+/// A verified output that lies beside its source under a dot name, and waits to be put
+/// in its place. Dropping it removes the file.
+///
+/// Another process takes the right to do so away with [`revoke`](crate::revoke), by
+/// the token.
+#[derive(Debug)]
+pub struct StagedFilm {
+    verified: Verified,
+    place: InPlace,
+}
+
+impl StagedFilm {
+    pub(crate) fn new(verified: Verified, place: InPlace) -> Self {
+        Self { verified, place }
+    }
+
+    /// The token in the file's dot name, 16 hexadecimal digits.
+    #[must_use]
+    pub fn token(&self) -> String {
+        token_text(self.verified.token())
+    }
+
+    /// The file under its dot name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.verified.path()
+    }
+
+    /// Size of the output in bytes.
+    #[must_use]
+    pub fn output_bytes(&self) -> u64 {
+        self.verified.output_bytes()
+    }
+
+    /// Size of the source in bytes.
+    #[must_use]
+    pub fn source_bytes(&self) -> u64 {
+        self.place.source_bytes()
+    }
+
+    /// Puts the output in the source's place ([`replace`](crate::replace())).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replace`](crate::replace()).
+    pub fn replace(self) -> Result<Replaced> {
+        replace(self.verified, &self.place)
+    }
+}
+
+/// Shrinks a file as far as nothing of it is touched: the verified output lies beside
+/// it, and [`StagedFilm::replace`] does the rest.
+///
+/// Blocks for as long as the encode takes; `observer` is called on this thread.
+///
+/// # Errors
+///
+/// Any [`ErrorKind`](crate::ErrorKind). The source is in its place then, and nothing
+/// else is left on disk.
+pub fn stage(
+    source: impl AsRef<Path>,
+    how: &Shrink,
+    options: &Options,
+    cancel: &CancelToken,
+    mut observer: impl FnMut(&Event),
+) -> Result<Staging> {
+    let source = source.as_ref();
+    let to_encode = match decide(source, how, options, cancel, &mut observer)? {
+        Decision::Encode(to_encode) => to_encode,
+        Decision::Skip(reason) => return Ok(Staging::Skipped(reason)),
+        Decision::NotWorthwhile(found) => return Ok(Staging::NotWorthwhile(found)),
+    };
+    let prediction = to_encode.prediction.as_ref();
+    let needed = prediction.map_or(to_encode.info.size_bytes / LEAST_RATIO, |p| p.low_bytes);
+    check_space(&to_encode.place, needed)?;
+    let ToEncode { place, info, .. } = to_encode;
+    let attempt = encode_verified(
+        source,
+        info,
+        &saving(options),
+        place.destination(),
+        (cancel, &mut observer),
+    )?;
+    Ok(match attempt {
+        Attempt::Verified(verified) => Staging::Staged(StagedFilm::new(*verified, place)),
+        Attempt::Skipped(reason) => Staging::Skipped(reason),
+        Attempt::NotWorthwhile(found) => Staging::NotWorthwhile(found),
+    })
+}
+
 /// Shrinks a file where it lies: the verified output takes its place, by a journal
-/// ([`replace`](crate::replace())), and every other end leaves it as it is.
+/// ([`replace`](crate::replace())), and every other end leaves it as it is. It is
+/// [`stage`] and [`StagedFilm::replace`] in one.
 ///
 /// Blocks for as long as the encode takes; `observer` is called on this thread.
 ///
@@ -168,31 +274,16 @@ pub fn shrink(
     cancel: &CancelToken,
     mut observer: impl FnMut(&Event),
 ) -> Result<Shrunk> {
-    let source = source.as_ref();
-    let to_encode = match decide(source, how, options, cancel, &mut observer)? {
-        Decision::Encode(to_encode) => to_encode,
-        Decision::Skip(reason) => return Ok(Shrunk::Skipped(reason)),
-        Decision::NotWorthwhile(found) => return Ok(Shrunk::NotWorthwhile(found)),
-    };
-    check_space(&to_encode)?;
-    let ToEncode { place, info, .. } = to_encode;
-    let destination = place.destination();
-    match encode_verified(
-        source,
-        info,
-        &saving(options),
-        destination,
-        (cancel, &mut observer),
-    )? {
-        Attempt::Verified(verified) => {
-            let replaced = replace(*verified, &place)?;
+    match stage(source, how, options, cancel, &mut observer)? {
+        Staging::Staged(staged) => {
+            let replaced = staged.replace()?;
             for refused in &replaced.refused {
                 observer(&Event::Warning(refused.clone()));
             }
             Ok(Shrunk::Replaced(replaced))
         }
-        Attempt::Skipped(reason) => Ok(Shrunk::Skipped(reason)),
-        Attempt::NotWorthwhile(found) => Ok(Shrunk::NotWorthwhile(found)),
+        Staging::Skipped(reason) => Ok(Shrunk::Skipped(reason)),
+        Staging::NotWorthwhile(found) => Ok(Shrunk::NotWorthwhile(found)),
     }
 }
 
@@ -212,13 +303,11 @@ fn saving(options: &Options) -> Options {
 const LEAST_RATIO: u64 = 5;
 
 /// Refuses before hours of work what cannot fit beside its source.
-fn check_space(to_encode: &ToEncode) -> Result<()> {
-    let target = to_encode.place.destination().path();
-    let prediction = to_encode.prediction.as_ref();
-    let needed = prediction.map_or(to_encode.info.size_bytes / LEAST_RATIO, |p| p.low_bytes);
-    let free = free_space(target)?;
-    if free < needed {
-        return Err(Error::no_space(target, needed, free));
+fn check_space(place: &InPlace, needed_bytes: u64) -> Result<()> {
+    let target = place.destination().path();
+    let free_bytes = free_space(target)?;
+    if free_bytes < needed_bytes {
+        return Err(Error::no_space(target, needed_bytes, free_bytes));
     }
     Ok(())
 }

@@ -89,7 +89,9 @@ pub use self::encoded::{Encoded, Report, encode};
 pub use self::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
 pub use self::event::{Event, FramesTotal, Progress, Sampling, Verifying};
 pub use self::ffi::{Capabilities, capabilities, quiet_encoder_log};
-pub use self::in_place::{Decision, Shrink, Shrunk, ToEncode, decide, shrink};
+pub use self::in_place::{
+    Decision, Shrink, Shrunk, StagedFilm, Staging, ToEncode, decide, shrink, stage,
+};
 pub use self::media::{
     AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
     MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, SubtitleInfo, Tags,

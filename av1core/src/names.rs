@@ -33,7 +33,7 @@ const LONGEST_NAME_BYTES: usize = 255;
 
 /// `.NAME.<token>.<kind>`, shortened so that it stays a lawful name.
 pub(crate) fn dot_name(name: &OsStr, token: u64, kind: Kind) -> OsString {
-    let suffix = format!(".{token:016x}.{}", kind.extension());
+    let suffix = format!(".{}.{}", token_text(token), kind.extension());
     let kept = name.as_bytes();
     let kept = &kept[..kept.len().min(LONGEST_NAME_BYTES - 1 - suffix.len())];
     let mut bytes = b".".to_vec();
@@ -50,10 +50,19 @@ pub(crate) fn parse(name: &OsStr) -> Option<(u64, Kind)> {
     let kind = Kind::ALL
         .into_iter()
         .find(|kind| kind.extension().as_bytes() == extension)?;
-    let is_token =
-        token.len() == 16 && token.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let token = std::str::from_utf8(token).ok().filter(|_| is_token)?;
-    Some((u64::from_str_radix(token, 16).ok()?, kind))
+    Some((token_of(std::str::from_utf8(token).ok()?)?, kind))
+}
+
+/// A token as it stands in a dot name.
+pub(crate) fn token_text(token: u64) -> String {
+    format!("{token:016x}")
+}
+
+/// The token that such a text stands for.
+pub(crate) fn token_of(text: &str) -> Option<u64> {
+    let digit = |b| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let lawful = text.len() == 16 && text.bytes().all(digit);
+    u64::from_str_radix(text, 16).ok().filter(|_| lawful)
 }
 
 fn split_last(name: &[u8]) -> Option<(&[u8], &[u8])> {

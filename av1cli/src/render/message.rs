@@ -9,7 +9,7 @@ use av1core::{
 };
 use serde::Serialize;
 
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use crate::text;
 
 /// One thing told of a run; its serialized form is a line of `--json`.
@@ -220,7 +220,7 @@ pub(crate) struct Failed {
 impl From<&Error> for Failed {
     fn from(error: &Error) -> Self {
         Self {
-            kind: exit::kind_name(error.kind()),
+            kind: error.kind().name(),
             message: error.to_string(),
             differences: error.differences().to_vec(),
             exit_code: Exit::from(error.kind()).code,

@@ -125,6 +125,14 @@ pub struct Replaced {
     pub refused: Vec<String>,
 }
 
+impl Replaced {
+    /// Where the film lies now: the source's name, or the same with another extension.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.report.output
+    }
+}
+
 #[expect(clippy::ref_option, reason = "serde's signature")]
 fn lossy<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
     match path {

@@ -49,6 +49,16 @@ impl Verified {
         self.encoded.path()
     }
 
+    /// The number in the dot name.
+    pub(crate) fn token(&self) -> u64 {
+        self.encoded.staged().token()
+    }
+
+    /// Size of the file in bytes.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.encoded.finished().bytes
+    }
+
     /// Makes the file durable and gives it its name.
     ///
     /// # Errors
