@@ -294,6 +294,9 @@ pub enum JobEvent {
     SourceChanged {
         /// The new content.
         file: FileId,
+        /// Why it is left alone all the same, for a reason that a scan can see.
+        #[serde(default)]
+        leave_alone: Option<Reason>,
     },
     /// A scan found nothing under the name.
     Vanished,

@@ -120,11 +120,16 @@ pub fn apply(
             next.priority = (*priority).clamp(-100, 100);
             state
         }
-        (state, E::SourceChanged { file }) if !state.is_active() => {
+        (state, E::SourceChanged { file, leave_alone }) if !state.is_active() => {
             requeue(&mut next, now);
             next.file = *file;
             next.committed = None;
-            S::Pending
+            next.reason = leave_alone.clone();
+            if leave_alone.is_some() {
+                S::Skipped
+            } else {
+                S::Pending
+            }
         }
         (state, E::Vanished) if !state.is_active() && state != S::Vanished => {
             next.reason = Some(reason("vanished", "the file is no longer there"));

@@ -19,7 +19,10 @@ pub use self::record::{
     ScanChange, ScanCounts, ScanRow, SortBy, Verdict,
 };
 
-use crate::job::{Illegal, Job, JobEvent, JobState};
+use std::sync::Arc;
+
+use crate::job::{Illegal, Job, JobEvent, JobState, RetryPolicy};
+use crate::schedule::Order;
 use crate::units::{Epoch, JobId, RelPath, RootId, UnixMs, WorkerId};
 
 /// A change.
@@ -107,13 +110,15 @@ pub enum Refused {
     /// The job's state does not take the event.
     #[error(transparent)]
     Illegal(#[from] Illegal),
-    /// Another job has the name already.
-    #[error("another job has the path {0}")]
-    PathTaken(RelPath),
+    /// No such root.
+    #[error("there is no root {0}")]
+    NoSuchRoot(RootId),
 }
 
 /// The store itself failed: a full or broken disk, a damaged file.
-#[derive(Debug, thiserror::Error)]
+///
+/// Cheap to clone: where many callers share one transaction, each of them is told.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has it open.
@@ -151,7 +156,28 @@ pub enum StoreError {
     Database(String),
     /// The file system said no.
     #[error("the job store failed: {0}")]
-    Io(#[from] std::io::Error),
+    Io(Arc<std::io::Error>),
+    /// A page was asked for with a cursor that no page of this order gave.
+    #[error("`after` is not what a page of this order gave as `next`; start without it")]
+    BadCursor,
+    /// The handle was closed: the master ends.
+    #[error("the job store is closed: this master is ending")]
+    Closed,
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+/// What a store has to know to carry out an [`Op`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorePolicy {
+    /// How often a job is tried.
+    pub retry: RetryPolicy,
+    /// Which pending job goes first.
+    pub order: Order,
 }
 
 /// The result of an op.

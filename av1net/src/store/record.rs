@@ -144,6 +144,9 @@ pub enum ScanChange {
     Changed {
         /// The job.
         job: JobId,
+        /// The content that the scan knew ([`ScanRow::file`]). Where the job has another
+        /// one by now (a replacement came between), the change is refused.
+        was: FileId,
         /// The content now.
         file: FileId,
         /// Why it is left alone, if it is.
@@ -153,10 +156,13 @@ pub enum ScanChange {
     Gone {
         /// The job.
         job: JobId,
+        /// The content that the scan knew, as in [`ScanChange::Changed`].
+        was: FileId,
     },
 }
 
-/// What became of scan changes; those refused (a job that is at work) are in none.
+/// What became of scan changes; those refused (a job that is at work, or that changed
+/// since the scan looked) are in none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCounts {
     /// Files not known before.
