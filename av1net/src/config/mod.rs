@@ -1,12 +1,28 @@
 //! The configuration: `config.json` with the contract's keys and ours, the environment
 //! over it, flags over both. Every value knows where it came from.
 
+mod document;
+mod error;
+mod hours;
+mod keys;
+mod load;
+mod table;
+mod together;
+mod value;
+mod work;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::document::{markdown, schema};
+pub use self::error::{ConfigError, ConfigErrors, Origin};
+pub use self::hours::{Hours, LocalMinute, Zone};
+pub use self::keys::{Form, Key, Kind, Who, key};
+pub use self::load::{CONFIG_FILE, Change, Loaded, Setting, Sources};
+pub use self::table::KEYS;
 use crate::schedule::Order;
 
 /// Everything that can be configured, with its defaults. The JSON keys are the names
