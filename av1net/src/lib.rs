@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod job;
 pub mod proto;
+pub mod roots;
 pub mod schedule;
 pub mod store;
 pub mod units;

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(tag = "from", content = "name", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Nobody said anything.
     Default,

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use super::error::{ConfigError, ConfigErrors, Origin};
 use super::keys::{self, Key, VARIABLES};
 use super::{Config, KEYS, together, value};
+use crate::api::{ConfigKeyView, ConfigView};
+use crate::units::DiskPath;
 
 /// The file that is read where none is named, if it is there.
 pub const CONFIG_FILE: &str = "config.json";
@@ -346,29 +348,6 @@ pub struct Change {
     pub needs_restart: bool,
 }
 
-/// A key as a page shows it.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Setting {
-    /// The key.
-    pub key: &'static str,
-    /// Its value; of a secret only whether there is one, as `true` or `null`.
-    pub value: Value,
-    /// Its default.
-    pub default: Value,
-    /// Where the value comes from.
-    pub origin: Origin,
-    /// The unit of its number.
-    pub unit: Option<&'static str>,
-    /// What is allowed, in words.
-    pub allowed: String,
-    /// Whose it is.
-    pub who: keys::Who,
-    /// A change takes effect only when the program starts again.
-    pub needs_restart: bool,
-    /// What it means, in a line.
-    pub meaning: &'static str,
-}
-
 impl Loaded {
     /// Reads everything again: the configuration as it is now, and what is another than
     /// before. The environment and the flags are those the program began with. Changes
@@ -399,28 +378,28 @@ impl Loaded {
 
     /// Every key as a page shows it, in the order of the documentation.
     #[must_use]
-    pub fn settings(&self) -> Vec<Setting> {
+    pub fn view(&self) -> ConfigView {
         let (now, defaults) = (values(&self.config), values(&Config::default()));
-        let settings = KEYS.iter().map(|key| {
-            let value = now.get(key.name).cloned().unwrap_or(Value::Null);
-            let is_hidden = key.secret && !value.is_null();
-            Setting {
-                key: key.name,
-                value: if is_hidden { Value::Bool(true) } else { value },
-                default: defaults.get(key.name).cloned().unwrap_or(Value::Null),
-                origin: self
-                    .origins
-                    .get(key.name)
-                    .cloned()
-                    .unwrap_or(Origin::Default),
-                unit: key.unit,
-                allowed: key.allowed(),
-                who: key.who,
-                needs_restart: key.restart,
-                meaning: key.meaning,
-            }
+        let of = |values: &Map<String, Value>, key: &Key| match values.get(key.name) {
+            Some(value) if key.secret && !value.is_null() => "(set)".into(),
+            value => value.cloned().unwrap_or(Value::Null),
+        };
+        let keys = KEYS.iter().map(|key| ConfigKeyView {
+            key: key.name.to_owned(),
+            value: of(&now, key),
+            default: of(&defaults, key),
+            origin: match self.origins.get(key.name) {
+                None | Some(Origin::Default) => "default".to_owned(),
+                Some(Origin::File(path)) => format!("file {}", DiskPath::from(path.as_path())),
+                Some(Origin::Environment(variable)) => format!("environment {variable}"),
+                Some(Origin::Flag) => "flag".to_owned(),
+            },
+            meaning: key.meaning.to_owned(),
+            unit: key.unit.map(str::to_owned),
         });
-        settings.collect()
+        ConfigView {
+            keys: keys.collect(),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub use self::document::{markdown, schema};
 pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::hours::{Hours, LocalMinute, Zone};
 pub use self::keys::{Form, Key, Kind, Who, key};
-pub use self::load::{CONFIG_FILE, Change, Loaded, Setting, Sources};
+pub use self::load::{CONFIG_FILE, Change, Loaded, Sources};
 pub use self::table::KEYS;
 use crate::schedule::Order;
 

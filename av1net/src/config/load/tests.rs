@@ -302,16 +302,21 @@ fn a_secret_is_shown_to_nobody() {
     let place = Place::new();
     place.write(r#"{"token": "s3cret", "crf": 30}"#);
     let loaded = place.load().expect("loads");
-    let settings = serde_json::to_string(&loaded.settings()).expect("JSON");
-    assert!(!settings.contains("s3cret"), "{settings}");
+    let view = serde_json::to_string(&loaded.view()).expect("JSON");
+    assert!(!view.contains("s3cret"), "{view}");
     let of = |key: &str| {
-        let mut settings = loaded.settings().into_iter();
-        settings.find(|setting| setting.key == key).expect("a key")
+        let mut keys = loaded.view().keys.into_iter();
+        keys.find(|view| view.key == key).expect("a key")
     };
-    assert_eq!(of("token").value, json!(true));
+    assert_eq!(of("token").value, json!("(set)"));
     assert_eq!(
         (of("crf").value, of("crf").default),
         (json!(30), Value::Null)
     );
-    assert_eq!(loaded.settings().len(), KEYS.len());
+    assert_eq!(
+        of("crf").origin,
+        format!("file {}", place.path(CONFIG_FILE).display())
+    );
+    assert_eq!(of("slots").origin, "default");
+    assert_eq!(loaded.view().keys.len(), KEYS.len());
 }
