@@ -51,7 +51,7 @@ export function fps(value) {
 
 /** Film time by wall-clock time. */
 export function speed(value) {
-  return value == null ? '–' : `${value.toFixed(value < 9.995 ? 2 : 1)}×`;
+  return value == null ? '–' : `${value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : grouped.format(Math.round(value))}×`;
 }
 
 /** The two largest units of a duration: "3 d 4 h", "12 min 5 s". */

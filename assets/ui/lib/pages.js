@@ -1,7 +1,7 @@
 // A long list of jobs, page by page, of which only what is near is held.
 import { ApiError, get, query } from './api.js';
 import { Signal } from './signals.js';
-import { onJobs } from './store.js';
+import { link, onJobs } from './store.js';
 
 const PAGE = 200;
 // About 1 kB a row. Pages further away than this are let go, and asked for again.
@@ -21,7 +21,15 @@ export class Pages {
     /** Jobs of the list that are not now as they were when it was asked for. */
     this.stale = new Set();
     this.abort = new AbortController();
-    this.stop = onJobs((jobs) => this.#hear(jobs));
+    const hear = onJobs((jobs) => this.#hear(jobs));
+    // What could not be had while the master was away is asked for when it is back.
+    const back = link.subscribe(() => {
+      if (link.value.state === 'live' && this.error) this.more();
+    });
+    this.stop = () => {
+      hear();
+      back();
+    };
     this.more();
   }
 

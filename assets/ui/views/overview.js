@@ -1,12 +1,12 @@
 // Three seconds: is all well, and how much was saved.
-import { Bar, Icon, html, memo, useEffect, useMemo, useState } from '../lib/ui.js';
-import { useKey, useSignal, useTick } from '../lib/signals.js';
+import { Bar, Icon, Spark, html, memo, useEffect, useMemo, useRef, useState } from '../lib/ui.js';
+import { schedule, useKey, useSignal, useTick } from '../lib/signals.js';
 import { link, masterNow, pulse, recent, running, status, workers } from '../lib/store.js';
 import { get } from '../lib/api.js';
-import { here, href } from '../lib/route.js';
+import { go, here, href } from '../lib/route.js';
 import { ago, bytes, bytesParts, count, countShort, duration, fps, hourMinute, percent, plural, shortDay, speed, timeOfDay, utcDay } from '../lib/format.js';
-import { FileName, Foreign } from '../lib/names.js';
-import { jobState, phase } from '../lib/words.js';
+import { FileName, Foreign, visible } from '../lib/names.js';
+import { WORKER_STATES, jobState, phase, workerState } from '../lib/words.js';
 import { Chart, axes, colour } from '../lib/chart.js';
 
 const DAY_MS = 86_400_000;
@@ -234,7 +234,7 @@ const RunningLine = memo(({ id }) => {
   return html`<li class="line">
     <a class="line-name" href=${here({ job: id })}><${FileName} path=${job.path} /></a>
     <span class="line-note"><${Foreign} text=${job.worker_name ?? ''} /></span>
-    <span class="line-bar"><${Bar} share=${share} label=${`Progress of ${job.path}`} text=${share == null ? phase(job) : percent(share)} /></span>
+    <span class="line-bar"><${Bar} share=${share} label=${`Progress of ${visible(job.path)}`} text=${share == null ? phase(job) : percent(share)} /></span>
     <span class="line-number">${p ? `${fps(p.fps)} fps` : phase(job)}</span>
     <span class="line-number">${p?.eta_ms != null ? `${duration(p.eta_ms)} left` : ''}</span>
   </li>`;
@@ -252,6 +252,104 @@ function RunningNow() {
   return html`<section class="panel now" aria-label="Now running">
     <header class="panel-head"><h2>Now running</h2><a href=${href('running')}>All ${count(running.size)}</a></header>
     ${ids.length ? html`<ul class="lines">${ids.map((id) => html`<${RunningLine} key=${id} id=${id} />`)}</ul>` : html`<p class="nothing">Nothing runs.</p>`}
+  </section>`;
+}
+
+// --- Workers -----------------------------------------------------------------------------
+
+const LISTED = 7;
+
+const CrewLine = memo(({ id }) => {
+  const worker = useKey(workers, id);
+  if (!worker) return null;
+  const state = workerState(worker.state);
+  const off = worker.state === 'offline';
+  return html`<li class="line crew-line">
+    <span class=${`dot fill-${state.tone}`} aria-hidden="true" />
+    <a class="line-name" href=${here({ worker: id })}><${Foreign} text=${worker.name} /></a>
+    <span class="line-note">${state.label}</span>
+    <${Spark} values=${worker.history.map((pair) => pair[0])} max=${100} />
+    <span class="line-percent">${off ? '–' : percent(worker.load.cpu_percent / 100)}<span class="unseen"> processors</span></span>
+  </li>`;
+});
+
+/** A cell for each worker: its colour says its state, how full it is how busy its processors are. */
+function Wall() {
+  const canvas = useRef(null);
+  const cells = useRef([]);
+  useEffect(() => {
+    const element = canvas.current;
+    const draw = () => {
+      const crew = [...workers.values()].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+      const width = element.clientWidth;
+      if (!width) return;
+      // Between 10 and 26 px, so that a thousand fit into a panel.
+      const size = Math.max(10, Math.min(26, Math.floor(Math.sqrt((width * 190) / crew.length))));
+      const across = Math.floor(width / size);
+      const height = Math.ceil(crew.length / across) * size;
+      const scale = devicePixelRatio;
+      element.style.height = `${height}px`;
+      if (element.width !== width * scale || element.height !== height * scale) {
+        element.width = width * scale;
+        element.height = height * scale;
+      }
+      const paint = element.getContext('2d');
+      paint.setTransform(scale, 0, 0, scale, 0, 0);
+      paint.clearRect(0, 0, width, height);
+      const colours = {};
+      for (const [name, { tone }] of Object.entries(WORKER_STATES)) colours[name] = colour(`${tone}-fill`);
+      cells.current = { crew, size, across };
+      crew.forEach((worker, i) => {
+        const x = (i % across) * size;
+        const y = Math.floor(i / across) * size;
+        const side = size - 2;
+        const full = worker.state === 'offline' ? 1 : Math.max(0.12, worker.load.cpu_percent / 100);
+        paint.fillStyle = colours[worker.state] ?? colours.idle;
+        paint.globalAlpha = 0.22;
+        paint.fillRect(x, y, side, side);
+        paint.globalAlpha = 1;
+        paint.fillRect(x, y + side * (1 - full), side, side * full);
+      });
+    };
+    const again = () => schedule(draw);
+    const stop = workers.any.subscribe(again);
+    const sizes = new ResizeObserver(again);
+    sizes.observe(element.parentElement);
+    addEventListener('themechange', again);
+    draw();
+    return () => {
+      stop();
+      sizes.disconnect();
+      removeEventListener('themechange', again);
+    };
+  }, []);
+  const at = (event) => {
+    const { crew, size, across } = cells.current;
+    const column = Math.floor(event.offsetX / size);
+    return column < across ? crew[Math.floor(event.offsetY / size) * across + column] : undefined;
+  };
+  return html`<canvas class="wall" ref=${canvas} aria-hidden="true"
+    onMouseMove=${(event) => {
+      const worker = at(event);
+      event.currentTarget.title = worker ? `${visible(worker.name)}: ${workerState(worker.state).label}, ${percent(worker.load.cpu_percent / 100)} CPU` : '';
+    }}
+    onClick=${(event) => {
+      const worker = at(event);
+      if (worker) go(here({ worker: worker.id }));
+    }} />`;
+}
+
+function Crew() {
+  useSignal(workers.members);
+  const now = useSignal(status);
+  const ids = [...workers.values()].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })).map((worker) => worker.id);
+  const many = ids.length > LISTED;
+  return html`<section class="panel crew" aria-label="Workers">
+    <header class="panel-head"><h2>Workers</h2><a href=${href('workers')}>All ${count(ids.length)}</a></header>
+    ${ids.length === 0 && html`<p class="nothing">No worker has joined yet. <a href=${href('join')}>Join one</a></p>`}
+    ${!many && ids.length > 0 && html`<ul class="lines">${ids.map((id) => html`<${CrewLine} key=${id} id=${id} />`)}</ul>`}
+    ${many && html`<${Wall} /><ul class="legend">${Object.entries(WORKER_STATES).filter(([name]) => now.workers[name]).map(([name, { label, tone }]) => html`<li key=${name}><a href=${href('workers')}>
+      <span class=${`swatch fill-${tone}`} aria-hidden="true" /><span>${label}</span> <b>${count(now.workers[name])}</b></a></li>`)}</ul>`}
   </section>`;
 }
 
@@ -324,13 +422,12 @@ function Roots() {
 }
 
 export function Overview() {
-  useSignal(workers.members);
   return html`<div class="overview">
     <h1 class="unseen" tabindex="-1">Overview</h1>
     <${Hero} /><${Savings} />
     <${Gauges} />
     <${Attention} />
-    <${RunningNow} />
+    <${RunningNow} /><${Crew} />
     <${Library} /><${Throughput} />
     <${Recent} />
     <${Roots} />

@@ -54,11 +54,14 @@ function Saves({ job, p }) {
 }
 
 const Row = memo(({ id, index, style, admin, onCancel }) => {
-  const job = useKey(running, id);
+  // A job that has ended stays until the list is made anew, as it was last.
+  const last = useRef(null);
+  const job = useKey(running, id) ?? last.current;
+  last.current = job;
   if (!job) return null;
   const p = job.progress;
   const share = p?.frames_total ? p.frames_done / p.frames_total : null;
-  return html`<div class="run" role="row" aria-rowindex=${index + 2} data-index=${index} style=${style}>
+  return html`<div class=${`run${running.has(id) ? '' : ' run-over'}`} role="row" aria-rowindex=${index + 2} data-index=${index} style=${style}>
     <span role="cell" class="run-file"><a data-walk="file" href=${here({ job: id })}><${FileName} path=${job.path} stacked /></a></span>
     <span role="cell" class="run-worker"><${Foreign} text=${job.worker_name ?? '–'} /><span class=${`run-phase tone-${jobState(job.state).tone}`}>${job.state === 'leased' ? phase(job) : jobState(job.state).label}</span></span>
     <span role="cell" class="run-done">
@@ -76,6 +79,8 @@ const Row = memo(({ id, index, style, admin, onCancel }) => {
   </div>`;
 });
 
+// So many are sorted with every job that comes or goes; more of them with the beat alone.
+const FEW = 300;
 const NARROW = matchMedia('(max-width: 900px)');
 
 export function Running() {
@@ -99,7 +104,7 @@ export function Running() {
     const jobs = [...running.values()].filter((job) => !wanted
       || job.path.toLowerCase().includes(wanted) || (job.worker_name ?? '').toLowerCase().includes(wanted));
     return jobs.sort(ORDERS[order][1]).map((job) => job.id);
-  }, [running.members.version, beat, order, search]);
+  }, [running.size < FEW ? running.members.version : 0, beat, order, search]);
   const onCancel = useMemo(() => (job) => setAsked(job), []);
   return html`<div class="view">
     <header class="view-head">

@@ -21,11 +21,10 @@ const VIEWS = {
 function counts() {
   const now = status.value;
   if (!now) return {};
-  let files = now.files;
   return {
     running: running.size,
     workers: [...workers.values()].filter((worker) => worker.state !== 'offline').length,
-    library: files,
+    library: now.files,
   };
 }
 
@@ -37,12 +36,12 @@ function Rail() {
   const numbers = counts();
   return html`<nav class="rail" aria-label="Views">
     ${Object.entries(VIEWS).filter(([, view]) => admin || !view.admin).map(([name, view]) => html`<a
-      key=${name} href=${href(name)} aria-current=${at === name ? 'page' : undefined} class="rail-link"
+      key=${name} href=${href(name)} aria-current=${at === name ? 'page' : undefined} class="rail-link" title=${view.title}
     >
       <${Icon} name=${view.icon} size=${20} />
       <span class="rail-title">${view.title}</span>
-      <span class="rail-short" aria-hidden="true">${view.short ?? view.title}</span>
-      ${numbers[name] != null && html`<span class="rail-count">${countShort(numbers[name])}</span>`}
+      <span class="rail-short">${view.short ?? view.title}</span>
+      ${numbers[name] != null && html` <span class="rail-count">${countShort(numbers[name])}</span>`}
     </a>`)}
     <span class="rail-foot">${status.value && html`<${Foreign} text=${`Version ${status.value.version}`} />`}</span>
   </nav>`;
@@ -142,7 +141,7 @@ function Top() {
     session.set(await get('/api/v1/session'));
   };
   return html`<header class="top">
-    <a class="brand" href="#/overview"><img src="icon.svg" alt="" width="24" height="24" /><span>av1 control room</span></a>
+    <a class="brand" href="#/overview" aria-label="av1 control room"><img src="icon.svg" alt="" width="24" height="24" /><span>av1 control room</span></a>
     <${LinkState} />
     <${Find} />
     <div class="top-actions">

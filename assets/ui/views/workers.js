@@ -46,7 +46,7 @@ const Unit = memo(({ id, index, style, role = 'listitem' }) => {
   return html`<div class="rack-place" role=${role} data-index=${index} style=${style}><article class=${`rack${off ? ' rack-off' : ''}`} aria-label=${visible(worker.name)}>
     <header class="rack-head">
       <span class=${`lamp-dot fill-${state.tone}`} aria-hidden="true" />
-      <h3><a data-walk="rack" href=${here({ worker: id })}><${Foreign} text=${worker.name} /></a></h3>
+      <h2><a data-walk="rack" href=${here({ worker: id })}><${Foreign} text=${worker.name} /></a></h2>
       <span class=${`rack-state tone-${state.tone}`}>${state.label}</span>
     </header>
     <div class="rack-meters">
