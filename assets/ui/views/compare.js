@@ -38,7 +38,12 @@ function Look({ job }) {
   const [typed, setTyped] = useState(null);
   const source = usePicture(job.id, 'source', at);
   const result = usePicture(job.id, 'result', at);
+  const [shape, setShape] = useState(null);
   const box = useRef(null);
+  const fit = (event) => {
+    const { naturalWidth: width, naturalHeight: height } = event.target;
+    if (width && height) setShape(`${width} / ${height}`);
+  };
   const length = source.duration ?? result.duration;
   const error = source.error ?? result.error;
   useEffect(() => {
@@ -53,9 +58,9 @@ function Look({ job }) {
   const goTo = (ms) => setAt(Math.max(0, Math.min(length ? length - 1 : Infinity, Math.round(ms))));
   const shown = typed ?? at;
   return html`
-    <div class=${`compare${source.busy || result.busy ? ' compare-busy' : ''}`} ref=${box}
+    <div class=${`compare${source.busy || result.busy ? ' compare-busy' : ''}`} ref=${box} style=${shape ? { aspectRatio: shape } : undefined}
       onPointerDown=${(event) => { event.currentTarget.setPointerCapture(event.pointerId); drag(event); }} onPointerMove=${drag}>
-      ${result.url && html`<img class="compare-result" src=${result.url} alt="The film now" draggable=${false} />`}
+      ${result.url && html`<img class="compare-result" src=${result.url} onLoad=${fit} alt="The film now" draggable=${false} />`}
       ${source.url && html`<img class="compare-source" src=${source.url} alt="The film before" draggable=${false} style=${{ clipPath: `inset(0 ${100 - split}% 0 0)` }} />`}
       ${source.url && result.url && html`<div class="compare-line" style=${{ left: `${split}%` }} aria-hidden="true"><span class="compare-grip"><${Icon} name="left" size=${14} /><${Icon} name="right" size=${14} /></span></div>`}
       <span class="compare-label compare-before" aria-hidden="true">Before</span><span class="compare-label compare-after" aria-hidden="true">After</span>

@@ -193,38 +193,70 @@ export function Library() {
     scroller().scrollTop = 0;
     return () => pages.close();
   }, [key, round]);
-  if (!list) return html`<h1 class="unseen" tabindex="-1">Library</h1>`;
-  return html`<${List} key=${`${key}${round}`} ...${{ list, filter, now, admin, narrow, minute }} again=${() => setRound(round + 1)} />`;
+  return html`<div class="view">
+    <${Head} filter=${filter} now=${now} narrow=${narrow} />
+    ${list && html`<${List} key=${`${key}${round}`} ...${{ list, filter, now, admin, narrow, minute }} again=${() => setRound(round + 1)} />`}
+  </div>`;
+}
+
+function Head({ filter, now, narrow }) {
+  const [search, setSearch] = useState(filter.search);
+  const wanted = useRef(filter.search);
+  useEffect(() => {
+    // The address says another one: a link was followed, or the way back.
+    if (filter.search !== wanted.current) {
+      wanted.current = filter.search;
+      setSearch(filter.search);
+    }
+  }, [filter.search]);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      if (search.trim() === wanted.current) return;
+      wanted.current = search.trim();
+      go(here({ search: wanted.current }), { replace: true });
+    }, 300);
+    return () => clearTimeout(timer);
+  }, [search]);
+  const order = (event) => {
+    const [sort, desc] = event.target.value.split(' ');
+    go(here({ sort, desc }), { replace: true });
+  };
+  return html`<header class="view-head">
+    <div><h1 tabindex="-1">Library</h1>
+      <div class="segments" role="group" aria-label="Which files">
+        ${GROUPS.map(([name, label, states]) => html`<button type="button" key=${name} aria-pressed=${filter.state === states} onClick=${() => go(here({ state: states, reason: null }))}>${label} <b>${count(known({ state: states }, now))}</b></button>`)}
+      </div></div>
+    <div class="tools">
+      <label class="field"><span class="unseen">Search in paths</span><input type="search" placeholder="Search in paths" value=${search} onInput=${(event) => setSearch(event.target.value)} spellcheck="false" /></label>
+      ${narrow && html`<label class="field"><span>Order</span><select value=${`${filter.sort} ${filter.desc}`} onChange=${order}>
+        <option value="changed true">Newest change</option><option value="path false">Path</option><option value="bytes true">Largest</option><option value="saved true">Most saved</option><option value="queue false">Queue</option></select></label>`}
+    </div>
+  </header>`;
+}
+
+const FACETS = 8;
+
+/** The reasons of the rows that are here: one more step to the file that one looks for. */
+function Reasons({ list, filter }) {
+  if (filter.reason) {
+    return html`<p class="facets">Reason: <button type="button" class="facet" aria-pressed="true" title="Any reason" onClick=${() => go(here({ reason: null }))}><${Foreign} text=${filter.reason.replaceAll('_', ' ')} /><${Icon} name="close" size=${12} /></button></p>`;
+  }
+  const tally = new Map();
+  for (const job of list.rows) if (job?.reason) tally.set(job.reason.kind, (tally.get(job.reason.kind) ?? 0) + 1);
+  if (tally.size < 2) return null;
+  const most = [...tally].sort((a, b) => b[1] - a[1]).slice(0, FACETS);
+  return html`<p class="facets">Reasons here:
+    ${most.map(([kind, n]) => html`<button type="button" class="facet" key=${kind} aria-pressed="false" onClick=${() => go(here({ reason: kind }))}><${Foreign} text=${kind.replaceAll('_', ' ')} /> <b>${count(n)}</b></button>`)}</p>`;
 }
 
 function List({ list, filter, now, admin, narrow, minute, again }) {
   useSignal(list.changed);
   const choice = useChoice(list);
   const total = list.total ?? known(filter, now);
-  const [search, setSearch] = useState(filter.search);
-  useEffect(() => {
-    if (search === filter.search) return undefined;
-    const timer = setTimeout(() => go(here({ search: search.trim() }), { replace: true }), 300);
-    return () => clearTimeout(timer);
-  }, [search]);
   const found = list.rows.length;
   const shownAll = list.ended ? plural(found, 'file') : total != null ? `${count(found)} of ${plural(total, 'file')} loaded` : `${plural(found, 'file')} so far`;
-  return html`<div class="view">
-    <header class="view-head">
-      <div><h1 tabindex="-1">Library</h1>
-        <div class="segments" role="group" aria-label="Which files">
-          ${GROUPS.map(([name, label, states]) => {
-            const n = known({ state: states }, now);
-            return html`<button type="button" key=${name} aria-pressed=${filter.state === states} onClick=${() => go(here({ state: states, reason: null }))}>${label} <b>${count(n)}</b></button>`;
-          })}
-        </div></div>
-      <div class="tools">
-        <label class="field"><span class="unseen">Search in paths</span><input type="search" placeholder="Search in paths" value=${search} onInput=${(event) => setSearch(event.target.value)} spellcheck="false" /></label>
-        ${narrow && html`<label class="field"><span>Order</span><select value=${`${filter.sort} ${filter.desc}`} onChange=${(event) => { const [sort, desc] = event.target.value.split(' '); go(here({ sort, desc }), { replace: true }); }}>
-          <option value="changed true">Newest change</option><option value="path false">Path</option><option value="bytes true">Largest</option><option value="saved true">Most saved</option><option value="queue false">Queue</option></select></label>`}
-      </div>
-      ${filter.reason && html`<p class="filters"><span class="chip">Reason: <${Foreign} text=${filter.reason} /><button type="button" class="chip-x" aria-label="Any reason" onClick=${() => go(here({ reason: null }))}><${Icon} name="close" size=${12} /></button></span></p>`}
-    </header>
+  return html`
+    <${Reasons} list=${list} filter=${filter} />
     ${list.stale.size > 0 && html`<p class="hint">${plural(list.stale.size, 'file has', 'files have')} moved on since this list was made. <button type="button" class="textlink" onClick=${again}>List anew</button></p>`}
     ${found === 0 && list.ended ? html`<p class="nothing large">No file fits.</p>` : html`
     <div role="table" aria-label="Files" aria-rowcount=${total == null ? -1 : total + 1} class=${`table${admin ? '' : ' no-pick'}`}>
@@ -249,5 +281,5 @@ function List({ list, filter, now, admin, narrow, minute, again }) {
         : list.loading ? 'Loading…' : shownAll}
     </footer>
     ${(choice.ids.size > 0 || choice.all) && html`<${Chosen} choice=${choice} filter=${filter} total=${total} onDone=${again} />`}
-  </div>`;
+  `;
 }
