@@ -56,3 +56,131 @@ fn by_age(modified_ns: i64) -> i64 {
     let seconds = modified_ns as f64 / 1e9;
     (((seconds - FROM_S) / SPAN_S).clamp(0.0, 1.0) * ORDER_MS as f64) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::job::FileId;
+    use crate::units::{JobId, RelPath, RootId, UnixMs};
+
+    const ORDERS: [Order; 4] = [
+        Order::LargestSaving,
+        Order::SmallestFirst,
+        Order::Oldest,
+        Order::Newest,
+    ];
+
+    /// The longest that others can go first: all the priority there is, and all that an
+    /// order gives.
+    const BOUND_MS: i64 = 200 * STEP_MS + ORDER_MS;
+
+    fn job(queued_ms: i64, priority: i32, bytes: u64, modified_ns: i64) -> Job {
+        let path = RelPath::new(Path::new("film.mkv")).expect("a path");
+        let file = FileId {
+            bytes,
+            modified_ns,
+            inode: 1,
+        };
+        let root = RootId("films".to_owned());
+        let mut job = Job::found(root, path, file, None, UnixMs(queued_ms));
+        job.priority = priority;
+        job
+    }
+
+    prop_compose! {
+        fn any_job()(
+            queued in 0_i64..4_000_000_000_000,
+            priority in -100..=100,
+            bytes in any::<u64>(),
+            modified in any::<i64>(),
+        ) -> Job {
+            job(queued, priority, bytes, modified)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_waits_long_enough_goes_before_whatever_comes_later(
+            waits in any_job(),
+            mut later in any_job(),
+            more in 1_i64..1_000_000_000,
+            order in 0..ORDERS.len(),
+        ) {
+            later.queued = waits.queued.plus_ms(BOUND_MS + more);
+            let order = ORDERS[order];
+            prop_assert!(rank(&waits, order) < rank(&later, order));
+        }
+
+        #[test]
+        fn a_higher_priority_goes_first_among_equals(
+            mut one in any_job(),
+            order in 0..ORDERS.len(),
+        ) {
+            one.priority = one.priority.min(99);
+            let mut other = one.clone();
+            other.priority += 1;
+            prop_assert!(rank(&other, ORDERS[order]) < rank(&one, ORDERS[order]));
+        }
+
+        #[test]
+        fn the_largest_goes_first_within_the_hour(
+            small in 1_u64..1 << 50,
+            queued in 0_i64..4_000_000_000_000,
+            apart in 0_i64..3_600_000,
+        ) {
+            // Of what was found together, any larger one.
+            let (one, larger) = (job(queued, 0, small, 0), job(queued, 0, small + 1 + small / 1000, 0));
+            prop_assert!(rank(&larger, Order::LargestSaving) < rank(&one, Order::LargestSaving));
+            prop_assert!(rank(&larger, Order::SmallestFirst) > rank(&one, Order::SmallestFirst));
+            // Found up to an hour later, one that is eight times as large: three
+            // doublings are worth 67 minutes.
+            let later = job(queued + apart, 0, small * 8, 0);
+            prop_assert!(rank(&later, Order::LargestSaving) < rank(&one, Order::LargestSaving));
+        }
+    }
+
+    #[test]
+    fn a_low_job_is_served_although_higher_ones_never_cease_to_come() {
+        for order in ORDERS {
+            let mut queue = vec![Job {
+                id: JobId(0),
+                ..job(0, -100, 1, i64::MAX)
+            }];
+            // One job comes and one is served each hour; a second one waits from the
+            // start, so that there is always a rival.
+            let mut served_at = None;
+            for hour in 0..1000 {
+                let arrivals = if hour == 0 { 2 } else { 1 };
+                for _ in 0..arrivals {
+                    let fresh = job(hour * STEP_MS, 100, u64::MAX, i64::MAX);
+                    queue.push(Job {
+                        id: JobId(hour + 1),
+                        ..fresh
+                    });
+                }
+                queue.sort_by_key(|job| std::cmp::Reverse((rank(job, order), job.id)));
+                if queue.pop().is_some_and(|job| job.id == JobId(0)) {
+                    served_at = Some(hour);
+                    break;
+                }
+            }
+            let waited = served_at.expect("served");
+            assert!(waited > 100, "priority counts: {waited} hours, {order:?}");
+            assert!(
+                waited * STEP_MS <= BOUND_MS + 2 * STEP_MS,
+                "{waited} hours, {order:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn orders_that_say_nothing_of_size_go_by_age() {
+        let (old, new) = (job(0, 0, 1, 0), job(1, 0, 1 << 40, i64::MAX));
+        assert!(rank(&old, Order::Oldest) < rank(&new, Order::Oldest));
+        assert!(rank(&new, Order::Newest) < rank(&old, Order::Newest));
+    }
+}

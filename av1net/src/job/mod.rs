@@ -14,6 +14,63 @@
 //! An attempt that fails for good, or that was the last one, ends in `failed`, or in
 //! `quarantined` where the file took its worker down. A person may cancel, skip and
 //! retry; a scan finds files changed or gone.
+//!
+//! All of it, as a test reads it out of [`apply`]; a change of priority is taken in every
+//! state, and leaves it:
+//!
+//! ```mermaid
+//! stateDiagram-v2
+//!     [*] --> pending: found
+//!     [*] --> skipped: found, to be left alone
+//!     pending --> pending: source_changed
+//!     pending --> leased: grant
+//!     pending --> skipped: skip, source_changed
+//!     pending --> cancelled: cancel
+//!     pending --> vanished: vanished
+//!     retry_wait --> pending: retry_due, retry, source_changed
+//!     retry_wait --> skipped: skip, source_changed
+//!     retry_wait --> cancelled: cancel
+//!     retry_wait --> vanished: vanished
+//!     leased --> pending: hand_back
+//!     leased --> retry_wait: lease_lost, attempt_failed
+//!     leased --> staged: staged
+//!     leased --> skipped: leave_alone
+//!     leased --> failed: attempt_failed
+//!     leased --> cancelled: cancel
+//!     leased --> quarantined: lease_lost, attempt_failed
+//!     staged --> pending: hand_back
+//!     staged --> retry_wait: lease_lost, attempt_failed
+//!     staged --> committing: permit
+//!     staged --> skipped: leave_alone
+//!     staged --> failed: attempt_failed
+//!     staged --> cancelled: cancel
+//!     staged --> quarantined: lease_lost, attempt_failed
+//!     committing --> retry_wait: attempt_failed
+//!     committing --> recovering: lease_lost
+//!     committing --> completed: committed
+//!     committing --> failed: attempt_failed
+//!     committing --> quarantined: attempt_failed
+//!     recovering --> retry_wait: not_committed
+//!     recovering --> completed: committed
+//!     recovering --> quarantined: not_committed
+//!     completed --> pending: source_changed
+//!     completed --> skipped: source_changed
+//!     completed --> vanished: vanished
+//!     skipped --> pending: retry, source_changed
+//!     skipped --> skipped: source_changed
+//!     skipped --> vanished: vanished
+//!     failed --> pending: retry, source_changed
+//!     failed --> skipped: skip, source_changed
+//!     failed --> vanished: vanished
+//!     cancelled --> pending: retry, source_changed
+//!     cancelled --> skipped: skip, source_changed
+//!     cancelled --> vanished: vanished
+//!     quarantined --> pending: retry, source_changed
+//!     quarantined --> skipped: skip, source_changed
+//!     quarantined --> vanished: vanished
+//!     vanished --> pending: source_changed
+//!     vanished --> skipped: source_changed
+//! ```
 
 mod transition;
 
@@ -182,6 +239,15 @@ pub struct Committed {
     pub warnings: Vec<String>,
 }
 
+impl Committed {
+    /// Bytes saved; negative where the output is larger.
+    #[must_use]
+    pub fn saved_bytes(&self) -> i64 {
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        bytes(self.source_bytes).saturating_sub(bytes(self.file.bytes))
+    }
+}
+
 /// How an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -230,6 +296,39 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job as a scan makes it; its number is the store's to give, and 0 until then.
+    /// With a reason to leave the file alone it is skipped from the start.
+    #[must_use]
+    pub fn found(
+        root: RootId,
+        path: RelPath,
+        file: FileId,
+        leave_alone: Option<Reason>,
+        now: UnixMs,
+    ) -> Self {
+        Self {
+            id: JobId(0),
+            root,
+            path,
+            file,
+            state: if leave_alone.is_some() {
+                JobState::Skipped
+            } else {
+                JobState::Pending
+            },
+            priority: 0,
+            queued: now,
+            attempts: 0,
+            epoch: Epoch::default(),
+            worker: None,
+            retry_at: None,
+            staged: None,
+            reason: leave_alone,
+            committed: None,
+            changed: now,
+        }
+    }
+
     /// Its one task.
     #[must_use]
     pub fn task(&self) -> TaskId {
@@ -332,3 +431,6 @@ pub struct Illegal {
     /// The event's name.
     pub event: &'static str,
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,12 +39,36 @@ pub fn apply(
     now: UnixMs,
     policy: &RetryPolicy,
 ) -> Result<Job, Illegal> {
+    let mut next = job.clone();
+    let state = at_work(&mut next, event, now, policy)
+        .or_else(|| from_outside(&mut next, event, now))
+        .ok_or(Illegal {
+            state: job.state,
+            event: event.name(),
+        })?;
+    if state != job.state {
+        next.changed = now;
+    }
+    if state != JobState::RetryWait {
+        next.retry_at = None;
+    }
+    next.state = state;
+    Ok(next)
+}
+
+/// What workers, and the master in their place, say; `None` where the state does not
+/// take it, and nothing is changed then.
+fn at_work(
+    next: &mut Job,
+    event: &JobEvent,
+    now: UnixMs,
+    policy: &RetryPolicy,
+) -> Option<JobState> {
     use JobEvent as E;
     use JobState as S;
-    let mut next = job.clone();
-    let state = match (job.state, event) {
+    Some(match (next.state, event) {
         (S::Pending, E::Grant { worker }) => {
-            next.epoch = job.epoch.next();
+            next.epoch = next.epoch.next();
             next.worker = Some(worker.clone());
             next.reason = None;
             S::Leased
@@ -68,14 +92,14 @@ pub fn apply(
             S::Skipped
         }
         (S::Leased | S::Staged | S::Committing, E::AttemptFailed { failure }) => {
-            failed(&mut next, failure, now, policy)
+            failed(next, failure, now, policy)
         }
         (S::Leased | S::Staged, E::HandBack) => {
             next.staged = None;
             S::Pending
         }
         (S::Leased | S::Staged, E::LeaseLost { reason }) => failed(
-            &mut next,
+            next,
             &Failure {
                 reason: reason.clone(),
                 retryable: true,
@@ -90,7 +114,7 @@ pub fn apply(
             S::Recovering
         }
         (S::Recovering, E::NotCommitted) => {
-            let reason = job.reason.clone().unwrap_or_else(|| Reason {
+            let reason = next.reason.clone().unwrap_or_else(|| Reason {
                 kind: "lease_lost".to_owned(),
                 message: "its worker went away before the output was in place".to_owned(),
             });
@@ -99,9 +123,18 @@ pub fn apply(
                 retryable: true,
                 crashed: true,
             };
-            failed(&mut next, &failure, now, policy)
+            failed(next, &failure, now, policy)
         }
         (S::RetryWait, E::RetryDue) => S::Pending,
+        _ => return None,
+    })
+}
+
+/// What people and scans say; `None` as in [`at_work`].
+fn from_outside(next: &mut Job, event: &JobEvent, now: UnixMs) -> Option<JobState> {
+    use JobEvent as E;
+    use JobState as S;
+    Some(match (next.state, event) {
         // Past the permit it is too late: the output may have its name already.
         (S::Pending | S::RetryWait | S::Leased | S::Staged, E::Cancel) => {
             next.reason = Some(reason("cancelled", "cancelled by a person"));
@@ -109,7 +142,7 @@ pub fn apply(
             S::Cancelled
         }
         (S::RetryWait | S::Skipped | S::Failed | S::Cancelled | S::Quarantined, E::Retry) => {
-            requeue(&mut next, now);
+            requeue(next, now);
             S::Pending
         }
         (S::Pending | S::RetryWait | S::Failed | S::Cancelled | S::Quarantined, E::Skip) => {
@@ -121,7 +154,7 @@ pub fn apply(
             state
         }
         (state, E::SourceChanged { file, leave_alone }) if !state.is_active() => {
-            requeue(&mut next, now);
+            requeue(next, now);
             next.file = *file;
             next.committed = None;
             next.reason = leave_alone.clone();
@@ -135,19 +168,8 @@ pub fn apply(
             next.reason = Some(reason("vanished", "the file is no longer there"));
             S::Vanished
         }
-        (state, event) => {
-            let event = event.name();
-            return Err(Illegal { state, event });
-        }
-    };
-    if state != job.state {
-        next.changed = now;
-    }
-    if state != S::RetryWait {
-        next.retry_at = None;
-    }
-    next.state = state;
-    Ok(next)
+        _ => return None,
+    })
 }
 
 fn reason(kind: &str, message: &str) -> Reason {

@@ -5,15 +5,20 @@
 //! [`Store::write`] returns; each op succeeds or is refused for itself. [`Handle`] lets
 //! many callers share one transaction (group commit).
 
-// mod handle;
-// pub mod memory;
+mod engine;
+mod handle;
+mod memory;
+mod order;
 mod record;
+mod rows;
+mod sums;
 // pub mod sqlite;
 
 // #[cfg(test)]
 // pub(crate) mod conformance;
 
-// pub use self::handle::Handle;
+pub use self::handle::Handle;
+pub use self::memory::MemoryStore;
 pub use self::record::{
     Attempt, Counters, Cursor, Filter, KnownWorker, Page, PageQuery, RootRecord, SavedDay,
     ScanChange, ScanCounts, ScanRow, SortBy, Verdict,
