@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use av1core::{ErrorKind, RejectReason};
+use av1net::client::ClientError;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,10 @@ pub(crate) struct Exit {
 impl Exit {
     pub(crate) const DONE: Self = Self::new(0, "done");
     pub(crate) const UNEXPECTED: Self = Self::new(1, "unexpected failure");
-    pub(crate) const USAGE: Self = Self::new(2, "wrong usage: a flag or its value");
+    pub(crate) const USAGE: Self = Self::new(
+        2,
+        "wrong usage: a flag, a key of the configuration, or a value",
+    );
     pub(crate) const SKIPPED: Self =
         Self::new(3, "skipped: the source is left alone, nothing was written");
     pub(crate) const OUTPUT_EXISTS: Self = Self::new(4, "the output exists (see --overwrite)");
@@ -48,9 +52,23 @@ impl Exit {
         15,
         "the source changed during the run, and was left as it is",
     );
+    pub(crate) const NO_MASTER: Self = Self::new(
+        16,
+        "no master answers at the address, or what answers is none",
+    );
+    pub(crate) const NOT_ALLOWED: Self =
+        Self::new(17, "the master wants a token, or one that may do more");
+    pub(crate) const REFUSED: Self = Self::new(
+        18,
+        "the master does not do it: no such job or worker, or one in the wrong state",
+    );
+    pub(crate) const SOME_FAILED: Self = Self::new(
+        19,
+        "the library is done, and some files failed (shrink, master --until-done)",
+    );
     pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
 
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 21] = [
         Self::DONE,
         Self::UNEXPECTED,
         Self::USAGE,
@@ -67,6 +85,10 @@ impl Exit {
         Self::MISMATCH,
         Self::NOT_WORTHWHILE,
         Self::SOURCE_CHANGED,
+        Self::NO_MASTER,
+        Self::NOT_ALLOWED,
+        Self::REFUSED,
+        Self::SOME_FAILED,
         Self::CANCELLED,
     ];
 
@@ -126,13 +148,30 @@ impl From<&RejectReason> for Exit {
     }
 }
 
+impl From<&ClientError> for Exit {
+    fn from(error: &ClientError) -> Self {
+        match error {
+            ClientError::Certificates { .. } | ClientError::BadToken { .. } => Self::USAGE,
+            ClientError::NoToken { .. } | ClientError::WrongToken { .. } => Self::NOT_ALLOWED,
+            ClientError::Refused { status: 403, .. } => Self::NOT_ALLOWED,
+            ClientError::Refused { status: 500.., .. } => Self::UNEXPECTED,
+            ClientError::Refused { .. } => Self::REFUSED,
+            _ => Self::NO_MASTER,
+        }
+    }
+}
+
 /// How a failed command ends.
 impl From<&anyhow::Error> for Exit {
     fn from(error: &anyhow::Error) -> Self {
         if let Some(error) = error.downcast_ref::<av1core::Error>() {
             Self::from(error.kind())
+        } else if let Some(error) = error.downcast_ref::<ClientError>() {
+            Self::from(error)
         } else if error.is::<Usage>() {
             Self::USAGE
+        } else if error.is::<NoSuch>() {
+            Self::REFUSED
         } else {
             Self::UNEXPECTED
         }
@@ -150,6 +189,18 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// A job or a worker was named that the master does not have.
+#[derive(Debug)]
+pub(crate) struct NoSuch(pub(crate) String);
+
+impl fmt::Display for NoSuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoSuch {}
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,25 @@ pub(crate) fn elapsed(micros: u64) -> String {
     }
 }
 
+/// How long ago a moment was, or how soon it comes, by a clock that may be off by a
+/// little: `now`, `41 s ago`, `in 5 min`, `3 days ago`.
+pub(crate) fn ago(ms_since: i64) -> String {
+    let seconds = ms_since.unsigned_abs() / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let time = match (days, hours, minutes, seconds) {
+        (0, 0, 0, 0..2) => return "now".to_owned(),
+        (0, 0, 0, _) => format!("{seconds} s"),
+        (0, 0, ..) => format!("{minutes} min"),
+        (0 | 1, ..) => format!("{hours} h"),
+        _ => format!("{days} days"),
+    };
+    if ms_since < 0 {
+        format!("in {time}")
+    } else {
+        format!("{time} ago")
+    }
+}
+
 /// A time to come, as a clock shows it: `0:27`, `1:02:03`.
 pub(crate) fn clock(micros: u64) -> String {
     let seconds = (micros + 500_000) / 1_000_000;
@@ -115,6 +134,13 @@ mod tests {
         assert_eq!(elapsed(41_400_000), "41 s");
         assert_eq!(elapsed(725_000_000), "12 min 5 s");
         assert_eq!(elapsed(3_725_000_000), "1 h 2 min");
+        assert_eq!(ago(900), "now");
+        assert_eq!(ago(-1_900), "now");
+        assert_eq!(ago(41_000), "41 s ago");
+        assert_eq!(ago(-301_000), "in 5 min");
+        assert_eq!(ago(47 * 3_600_000), "47 h ago");
+        assert_eq!(ago(80 * 3_600_000), "3 days ago");
+        assert_eq!(ago(i64::MIN), "in 106751991167 days");
         assert_eq!(clock(27_400_000), "0:27");
         assert_eq!(clock(3_723_000_000), "1:02:03");
         assert_eq!(timestamp(52_208_333), "0:00:52.208");

@@ -5,6 +5,7 @@
 pub(crate) mod cli;
 pub(crate) mod command;
 pub(crate) mod encode;
+pub(crate) mod fake_master;
 pub(crate) mod golden;
 pub(crate) mod mount;
 pub(crate) mod probe;

@@ -1,8 +1,9 @@
 //! The command line as it was typed. Nothing here looks at the world: values are
 //! checked one by one, and [`crate::settings`] makes sense of them together.
 
+mod drive;
 mod encode;
-mod shrink;
+mod replace;
 mod svtav1;
 mod value;
 
@@ -10,8 +11,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub(crate) use self::drive::{
+    ActArgs, DrainArgs, Drive, FilterArgs, JobsArgs, PauseArgs, PriorityArgs, ReachArgs, ScanArgs,
+    StatusArgs, WhichArgs, WorkersArgs,
+};
 pub(crate) use self::encode::EncodeArgs;
-pub(crate) use self::shrink::{ReplaceArgs, RuleArgs};
+pub(crate) use self::replace::{ReplaceArgs, RuleArgs};
 use crate::exit::Exit;
 use crate::log;
 use crate::render;
@@ -53,6 +58,8 @@ pub(crate) enum Command {
     /// Show what a file holds
     #[command(after_long_help = Exit::help())]
     Probe(ProbeArgs),
+    #[command(flatten)]
+    Drive(Drive),
     /// Tell whether the libraries here can do all of it, and what to do if not
     #[command(after_long_help = Exit::help())]
     Doctor(DoctorArgs),

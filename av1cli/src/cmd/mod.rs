@@ -2,11 +2,13 @@
 
 mod completions;
 mod doctor;
+mod drive;
 mod plan;
 mod predict;
 mod probe;
 mod recover;
 mod restore;
+mod runtime;
 mod signals;
 mod transcode;
 mod verify;
@@ -28,5 +30,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Probe(args) => probe::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Drive(command) => drive::run(command),
     }
 }

@@ -2,6 +2,7 @@
 //! ([`json`]) and a script that wants one line at the end ([`summary`]). Each is a
 //! consumer of the same [`Message`]s.
 
+pub(crate) mod api;
 mod bar;
 mod human;
 mod json;

@@ -74,9 +74,9 @@ pub(super) async fn connect(
     address: &MasterAddress,
     trust: Option<&Trust>,
 ) -> Result<Box<dyn Stream>, ClientError> {
-    let unreachable = |source| ClientError::Unreachable {
+    let unreachable = |cause| ClientError::Unreachable {
         address: address.clone(),
-        source,
+        cause,
     };
     let connected = timeout(
         CONNECT_TIMEOUT,

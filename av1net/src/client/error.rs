@@ -12,12 +12,12 @@ use crate::proto::ErrorBody;
 #[non_exhaustive]
 pub enum ClientError {
     /// Nothing answers there.
-    #[error("no master answers at {address} ({source}){}", Hint(.source))]
+    #[error("no master answers at {address} ({cause}){}", Hint(.cause))]
     Unreachable {
         /// Where.
         address: MasterAddress,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said. No `source`: the message has it.
+        cause: io::Error,
     },
     /// It was found, and then was silent for too long.
     #[error("the master at {address} did not answer {call} within {seconds} s")]
