@@ -1,6 +1,6 @@
 //! Workers.
 
-use av1net::api::WorkerView;
+use av1net::api::{WorkerState, WorkerView};
 use av1net::units::UnixMs;
 
 use super::status::worker_state;
@@ -42,12 +42,20 @@ pub(crate) fn worker_list(workers: &[WorkerView], now: UnixMs) -> Vec<String> {
 
 fn row(worker: &WorkerView, now: UnixMs) -> [String; 9] {
     let load = &worker.load;
-    let memory = if load.memory_total_bytes == 0 {
-        String::new()
-    } else {
-        let percent =
-            u128::from(load.memory_used_bytes) * 100 / u128::from(load.memory_total_bytes);
-        format!("{percent} % of {}", text::bytes(load.memory_total_bytes))
+    let offline = worker.state == WorkerState::Offline;
+    let memory = match load.memory_total_bytes {
+        // What an absent machine did last says nothing of now.
+        _ if offline => String::new(),
+        0 => String::new(),
+        total => {
+            let percent = u128::from(load.memory_used_bytes) * 100 / u128::from(total);
+            format!("{percent} % of {}", text::bytes(total))
+        }
+    };
+    let encoder = match &worker.encoder {
+        Some(encoder) => encoder.clone(),
+        None if offline => String::new(),
+        None => "NONE".to_owned(),
     };
     [
         worker.name.clone(),
@@ -59,10 +67,14 @@ fn row(worker: &WorkerView, now: UnixMs) -> [String; 9] {
         } else {
             text::rate(worker.fps)
         },
-        format!("{:.0} %", load.cpu_percent),
+        if offline {
+            String::new()
+        } else {
+            format!("{:.0} %", load.cpu_percent)
+        },
         memory,
         text::ago(now.ms_since(worker.last_seen)),
-        worker.encoder.clone().unwrap_or_else(|| "NONE".to_owned()),
+        encoder,
     ]
 }
 
@@ -100,6 +112,13 @@ mod tests {
         ]"#;
         let workers: Vec<WorkerView> = serde_json::from_str(json).expect("workers");
         let lines = worker_list(&workers, UnixMs(100_000));
-        insta::assert_snapshot!(lines.join("\n"));
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        WORKER           ID        STATE       BUSY  FPS  CPU   MEMORY          SEEN       ENCODER
+        nas              a1b2c3d4  processing  1/2   31   94 %  25 % of 8.0 GB  now        SVT-AV1 1.4.1
+        attic\u{1b}]0;x  ff        offline     0/1                              8 min ago
+        nas: set from the master: paused, niceness 19
+        nas: 1 attempt failed on it since the master started
+        warning: nas: its clock is 3 min off
+        ");
     }
 }
