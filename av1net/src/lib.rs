@@ -20,6 +20,8 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod job;
+pub mod lease;
+pub mod master;
 pub mod proto;
 pub mod roots;
 pub mod schedule;

@@ -11,6 +11,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs a test's body; a body that hangs fails the test.
 pub(crate) fn watched(body: impl FnOnce() + Send + 'static) {
+    watched_for(LIMIT, body);
+}
+
+/// The same for a body that may take this long.
+pub(crate) fn watched_for(limit: Duration, body: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let name = thread::current().name().unwrap_or("test").to_owned();
     let worker = thread::Builder::new().name(name).spawn(move || {
@@ -19,9 +24,9 @@ pub(crate) fn watched(body: impl FnOnce() + Send + 'static) {
         let _ = done.send(());
     });
     let worker = worker.expect("a thread");
-    match ended.recv_timeout(LIMIT) {
+    match ended.recv_timeout(limit) {
         Err(RecvTimeoutError::Timeout) => {
-            panic!("still running after {} s: a hang", LIMIT.as_secs())
+            panic!("still running after {} s: a hang", limit.as_secs())
         }
         // A body that panicked drops its end of the channel.
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {

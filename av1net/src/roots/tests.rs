@@ -320,17 +320,11 @@ fn a_worker_finds_the_masters_folders_by_the_longest_mapping_and_the_marker() {
         (PathBuf::from("/"), PathBuf::from("/nowhere")),
     ]);
     let found = probe_mounts(&roots, &map);
-    let expected = BTreeMap::from([
-        (roots[0].id.clone(), movies),
-        (roots[1].id.clone(), tv),
-    ]);
+    let expected = BTreeMap::from([(roots[0].id.clone(), movies), (roots[1].id.clone(), tv)]);
     assert_eq!(found, expected, "/media/TV2 is not within /media/TV");
     // Without a mapping it is the same path; a wrong marker is no mount.
     let found = probe_mounts(&roots[3..], &BTreeMap::new());
-    assert_eq!(
-        found,
-        BTreeMap::from([(roots[3].id.clone(), other)])
-    );
+    assert_eq!(found, BTreeMap::from([(roots[3].id.clone(), other)]));
     let wrong = RootInfo {
         id: roots[0].id.clone(),
         ..roots[3].clone()

@@ -1,0 +1,275 @@
+//! The system as the API shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::core::Core;
+use super::error::ApiError;
+use super::state::Active;
+use crate::api::{
+    ConfigView, JobDetail, JobView, JobsPage, SavedView, Status, WorkerState, WorkerView,
+};
+use crate::clock;
+use crate::job::{Job, JobState};
+use crate::store::{Counters, PageQuery};
+use crate::units::{JobId, UnixMs, WorkerId};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+impl Core {
+    /// How everything stands.
+    pub async fn status(&self) -> Status {
+        let now = clock::now();
+        let counters = self.counters();
+        let offline_ms = self.settings().timing.offline_ms;
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now,
+            started: self.0.started,
+            jobs: counters.by_state.clone(),
+            contract: contract(&counters),
+            files: counters.files(),
+            library_bytes: counters.library_bytes,
+            saved_bytes: counters.saved_bytes,
+            replaced_source_bytes: counters.replaced_source_bytes,
+            attention: counters.of(JobState::Failed) + counters.of(JobState::Quarantined),
+            eta_ms: self.eta_ms(&counters, now),
+            roots: self.0.roots.views(),
+            notices: self.notices(),
+            ..Status::default()
+        };
+        let state = self.state();
+        status.paused = state.paused;
+        status.busy_slots = u32::try_from(state.active.len()).unwrap_or(u32::MAX);
+        for active in state.active.values() {
+            if let Some(progress) = active.progress {
+                status.fps += progress.fps;
+                status.speed += progress.speed;
+            }
+        }
+        for worker in state.workers.values() {
+            let held = state
+                .held
+                .get(&worker.id)
+                .is_some_and(|held| !held.is_empty());
+            let shown = worker.state(now, offline_ms, held);
+            *status.workers.entry(shown).or_default() += 1;
+            if shown != WorkerState::Offline {
+                status.slots += worker.slots();
+            }
+        }
+        status
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let counters = self.0.counters.lock();
+        counters
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// By the jobs that ended since the start: what the queue holds is not yet looked
+    /// into, so its films count alike.
+    fn eta_ms(&self, counters: &Counters, now: UnixMs) -> Option<u64> {
+        let ended = |counters: &Counters| {
+            counters.of(JobState::Completed)
+                + counters.of(JobState::Skipped)
+                + counters.of(JobState::Failed)
+                + counters.of(JobState::Quarantined)
+        };
+        let done = ended(counters).saturating_sub(ended(&self.0.counters_at_start));
+        let left: u64 = counters
+            .by_state
+            .iter()
+            .filter(|(state, _)| {
+                state.is_active() || matches!(state, JobState::Pending | JobState::RetryWait)
+            })
+            .map(|(_, count)| count)
+            .sum();
+        let elapsed = u64::try_from(now.ms_since(self.0.started)).ok()?;
+        if left == 0 {
+            return Some(0);
+        }
+        elapsed.saturating_mul(left).checked_div(done)
+    }
+
+    /// A page of jobs.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a cursor that is none, 503 where the store fails.
+    pub async fn jobs(&self, query: PageQuery) -> Result<JobsPage, ApiError> {
+        let total = self.total(&query);
+        let page = self.0.store.read(move |store| store.page(&query)).await?;
+        Ok(JobsPage {
+            jobs: page.jobs.iter().map(|job| self.view(job)).collect(),
+            next: page.next.map(|cursor| cursor.0),
+            total,
+        })
+    }
+
+    /// How many jobs fit a filter, where the counters know.
+    fn total(&self, query: &PageQuery) -> Option<u64> {
+        let filter = &query.filter;
+        if filter.root.is_some() || filter.search.is_some() || filter.reason.is_some() {
+            return None;
+        }
+        let counters = self.counters();
+        if filter.states.is_empty() {
+            return Some(counters.files());
+        }
+        let states: BTreeSet<_> = filter.states.iter().collect();
+        Some(states.into_iter().map(|state| counters.of(*state)).sum())
+    }
+
+    /// All of one job.
+    ///
+    /// # Errors
+    ///
+    /// 404, 503.
+    pub async fn job(&self, id: JobId) -> Result<JobDetail, ApiError> {
+        let (job, attempts) = self
+            .0
+            .store
+            .read(move |store| Ok((store.job(id)?, store.attempts(id, 100)?)))
+            .await?;
+        let job = job.ok_or_else(|| ApiError::not_found(format_args!("job {id}")))?;
+        let warnings = job.committed.as_ref().map(|c| c.warnings.clone());
+        Ok(JobDetail {
+            root_path: self.0.roots.path_text(&job.root),
+            job: self.view(&job),
+            attempts,
+            warnings: warnings.unwrap_or_default(),
+        })
+    }
+
+    /// The jobs with a lease.
+    pub(super) fn running(&self) -> Vec<JobView> {
+        let jobs: Vec<Job> = {
+            let state = self.state();
+            state
+                .active
+                .values()
+                .map(|active| active.job.clone())
+                .collect()
+        };
+        let mut views: Vec<_> = jobs.iter().map(|job| self.view(job)).collect();
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// These jobs as they are now.
+    pub(super) async fn views_of(&self, ids: Vec<JobId>) -> Vec<JobView> {
+        let mut views = Vec::with_capacity(ids.len());
+        let mut others = Vec::new();
+        for id in ids {
+            let active = self
+                .state()
+                .active
+                .get(&id)
+                .map(|active| active.job.clone());
+            match active {
+                Some(job) => views.push(self.view(&job)),
+                None => others.push(id),
+            }
+        }
+        let read = self.0.store.read(move |store| {
+            let jobs = others.into_iter().map(|id| store.job(id));
+            jobs.collect::<Result<Vec<_>, _>>()
+        });
+        match read.await {
+            Ok(jobs) => views.extend(jobs.iter().flatten().map(|job| self.view(job))),
+            Err(error) => tracing::warn!(%error, "jobs of the feed are not read"),
+        }
+        views
+    }
+
+    pub(super) fn view(&self, job: &Job) -> JobView {
+        let state = self.state();
+        let active = state.active.get(&job.id);
+        let active = active.filter(|active| active.job.epoch == job.epoch);
+        let worker_name = job
+            .worker
+            .as_ref()
+            .and_then(|id| state.workers.get(id))
+            .map(|worker| worker.name.clone());
+        let committed = job.committed.as_ref();
+        let saved = |committed: &crate::job::Committed| {
+            let (before, after) = (committed.source_bytes, committed.file.bytes);
+            i64::try_from(before).unwrap_or(i64::MAX) - i64::try_from(after).unwrap_or(i64::MAX)
+        };
+        JobView {
+            id: job.id,
+            root: job.root.clone(),
+            path: job.path.clone(),
+            state: job.state,
+            status: job.state.contract(),
+            priority: job.priority,
+            bytes: job.file.bytes,
+            source_bytes: committed.map(|c| c.source_bytes),
+            saved_bytes: committed.map(saved),
+            attempts: job.attempts,
+            worker: job.worker.clone(),
+            worker_name,
+            reason: job.reason.clone(),
+            retry_at: job.retry_at,
+            queued: job.queued,
+            changed: job.changed,
+            frames: committed.map(|c| c.frames),
+            encoder: committed.map(|c| c.encoder.clone()),
+            phase: active.map(|active| active.phase_name().to_owned()),
+            progress: active.and_then(|active: &Active| active.progress),
+        }
+    }
+
+    /// Every worker, by name.
+    pub async fn workers(&self) -> Vec<WorkerView> {
+        let all: BTreeSet<_> = self.state().workers.keys().cloned().collect();
+        let mut views = self.views_of_workers(&all);
+        views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        views
+    }
+
+    pub(super) fn views_of_workers(&self, ids: &BTreeSet<WorkerId>) -> Vec<WorkerView> {
+        let now = clock::now();
+        let offline_ms = self.settings().timing.offline_ms;
+        let state = self.state();
+        let known = ids.iter().filter_map(|id| state.workers.get(id));
+        known
+            .map(|worker| worker.view(now, offline_ms, state.held_by(&worker.id)))
+            .collect()
+    }
+
+    /// The configuration, each key with its origin.
+    #[must_use]
+    pub fn config_view(&self) -> ConfigView {
+        self.settings().loaded.view()
+    }
+
+    /// What was saved, by day, over the last year.
+    ///
+    /// # Errors
+    ///
+    /// 503.
+    pub async fn saved(&self) -> Result<SavedView, ApiError> {
+        let since = clock::now().plus_ms(-366 * DAY_MS);
+        let days = self
+            .0
+            .store
+            .read(move |store| store.saved_by_day(since))
+            .await?;
+        Ok(SavedView { days })
+    }
+}
+
+fn contract(counters: &Counters) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for status in ["Pending", "Processing", "Completed", "Failed"] {
+        sums.insert(status.to_owned(), 0);
+    }
+    for (state, count) in &counters.by_state {
+        if *state != JobState::Vanished {
+            *sums.entry(format!("{:?}", state.contract())).or_insert(0) += count;
+        }
+    }
+    sums
+}
