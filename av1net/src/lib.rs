@@ -24,6 +24,7 @@ pub mod lease;
 pub mod master;
 pub mod proto;
 pub mod roots;
+pub mod scan;
 pub mod schedule;
 pub mod store;
 pub mod units;
