@@ -282,3 +282,32 @@ impl Store for MemoryStore {
         Ok(self.tables().sums.days_since(since))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::conformance::{self, RETRY};
+
+    fn fresh() -> (MemoryStore, ()) {
+        let policy = StorePolicy {
+            retry: RETRY,
+            ..StorePolicy::default()
+        };
+        (MemoryStore::new(policy), ())
+    }
+
+    conformance::suite!(fresh);
+
+    proptest! {
+        #[test]
+        fn counters_are_what_counting_gives(batches in conformance::any_batches()) {
+            let (store, ()) = fresh();
+            for batch in batches {
+                store.write(&batch).expect("durable");
+                conformance::expect_sums(&store);
+            }
+        }
+    }
+}

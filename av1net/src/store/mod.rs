@@ -1,5 +1,5 @@
 //! The durable memory of a master: jobs, workers, verdicts, history. A trait with one
-//! conformance suite ([`conformance`]) over its implementations; SQLite is the default.
+//! conformance suite over its implementations; SQLite is the default.
 //!
 //! Every change goes through [`Op`]s. A batch of them is one transaction, durable when
 //! [`Store::write`] returns; each op succeeds or is refused for itself. [`Handle`] lets
@@ -11,11 +11,11 @@ mod memory;
 mod order;
 mod record;
 mod rows;
+mod sqlite;
 mod sums;
-// pub mod sqlite;
 
-// #[cfg(test)]
-// pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod conformance;
 
 pub use self::handle::Handle;
 pub use self::memory::MemoryStore;
@@ -23,6 +23,7 @@ pub use self::record::{
     Attempt, Counters, Cursor, Filter, KnownWorker, Page, PageQuery, RootRecord, SavedDay,
     ScanChange, ScanCounts, ScanRow, SortBy, Verdict,
 };
+pub use self::sqlite::SqliteStore;
 
 use std::sync::Arc;
 
@@ -35,6 +36,10 @@ use crate::units::{Epoch, JobId, RelPath, RootId, UnixMs, WorkerId};
 pub enum Op {
     /// Something happens to a job ([`crate::job::apply`]). With an epoch, only where it
     /// is the job's own.
+    ///
+    /// A replacement gives the job its output's name. Another job of that name, found by
+    /// a scan that came between, goes into this one; if that other one is at work, it
+    /// keeps the name, and this one its old one, under which the next scan finds nothing.
     Apply {
         /// The job.
         job: JobId,
@@ -56,7 +61,8 @@ pub enum Op {
         /// When.
         now: UnixMs,
     },
-    /// Jobs whose next attempt's time has come become pending.
+    /// Jobs whose next attempt's time has come become pending, 1000 of them at the most:
+    /// where more are due, [`Store::next_due`] still names a past moment afterwards.
     ReleaseDue {
         /// When.
         now: UnixMs,
@@ -86,7 +92,7 @@ pub enum Op {
 }
 
 /// What an op did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
     /// Of [`Op::Apply`]: the job before and after. Boxed, since both are large.
     Applied(Box<(Job, Job)>),
@@ -147,14 +153,14 @@ pub enum StoreError {
         known: u32,
     },
     /// It is damaged.
-    #[error("{path} is damaged ({what}); the last backup is {backup}")]
+    #[error("{path} is damaged ({what}); {advice}")]
     Damaged {
         /// The file.
         path: String,
         /// What the check said.
         what: String,
-        /// Where the newest backup lies, or a word that there is none.
-        backup: String,
+        /// What to do, with the name of the newest backup if there is one.
+        advice: String,
     },
     /// The database said no.
     #[error("the job store failed: {0}")]
@@ -241,7 +247,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the next waiting attempt is due.
     fn next_due(&self) -> Result<Option<UnixMs>, StoreError>;
 
-    /// Bytes saved and jobs completed by day (UTC), since `since`, oldest first.
+    /// Bytes saved and jobs completed by day (UTC), from the day of `since` on, oldest
+    /// first; days without a replacement are missing.
     fn saved_by_day(&self, since: UnixMs) -> Result<Vec<SavedDay>, StoreError>;
 
     /// How many jobs are in a state: from the counters.

@@ -181,7 +181,8 @@ impl std::ops::AddAssign for ScanCounts {
     }
 }
 
-/// What a list is sorted by; ties by job number, in the same direction.
+/// What a list is sorted by; ties by job number, in the same direction. Where only some
+/// jobs have the value, the others are sorted by when they last changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SortBy {
@@ -192,9 +193,9 @@ pub enum SortBy {
     Path,
     /// Size of the file now.
     Bytes,
-    /// Bytes saved.
+    /// Bytes saved: all that are not completed, then those that are.
     Saved,
-    /// The order in which pending jobs are granted.
+    /// The order in which pending jobs are granted; then all others.
     Queue,
 }
 
