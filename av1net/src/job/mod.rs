@@ -202,7 +202,7 @@ pub struct FileId {
 }
 
 /// Why a job stands where it stands, in words and by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {
     /// Its name, such as `not_worthwhile`, `av1_already`, `disk_full`, `lease_lost`.
     pub kind: String,
@@ -211,7 +211,7 @@ pub struct Reason {
 }
 
 /// A verified output beside its source, under a dot name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StagedFile {
     /// The token in its name, 16 hexadecimal digits: whoever renames this file first
     /// decides whether there is a replacement.
@@ -221,7 +221,7 @@ pub struct StagedFile {
 }
 
 /// What came of a replacement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Committed {
     /// The film's path now; its extension may be another than the source's.
     pub path: RelPath,
@@ -261,7 +261,7 @@ pub struct Failure {
 }
 
 /// One source on its way through the system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
     /// Given by the store.
     pub id: JobId,

@@ -120,3 +120,8 @@ pub fn lost(kind: &str, message: &str) -> JobEvent {
         },
     }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
