@@ -14,16 +14,19 @@ pub(crate) enum Kind {
     Journal,
     /// A backup being copied, where the file system has no hard links.
     Copy,
+    /// What lay under the name of a staged file when the right to commit was taken away.
+    Revoked,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Staged, Self::Journal, Self::Copy];
+    const ALL: [Self; 4] = [Self::Staged, Self::Journal, Self::Copy, Self::Revoked];
 
     fn extension(self) -> &'static str {
         match self {
             Self::Staged => "av1part",
             Self::Journal => "av1journal",
             Self::Copy => "av1copy",
+            Self::Revoked => "av1revoked",
         }
     }
 }
@@ -44,13 +47,23 @@ pub(crate) fn dot_name(name: &OsStr, token: u64, kind: Kind) -> OsString {
 
 /// The token and the kind of a name that [`dot_name`] made; `None` for any other.
 pub(crate) fn parse(name: &OsStr) -> Option<(u64, Kind)> {
+    split(name).map(|(_, token, kind)| (token, kind))
+}
+
+/// The dot name of another kind beside one that [`dot_name`] made.
+pub(crate) fn beside(name: &OsStr, kind: Kind) -> Option<OsString> {
+    let (name, token, _) = split(name)?;
+    Some(dot_name(OsStr::from_bytes(name), token, kind))
+}
+
+fn split(name: &OsStr) -> Option<(&[u8], u64, Kind)> {
     let rest = name.as_bytes().strip_prefix(b".")?;
     let (rest, extension) = split_last(rest)?;
-    let (_, token) = split_last(rest)?;
+    let (name, token) = split_last(rest)?;
     let kind = Kind::ALL
         .into_iter()
         .find(|kind| kind.extension().as_bytes() == extension)?;
-    Some((token_of(std::str::from_utf8(token).ok()?)?, kind))
+    Some((name, token_of(std::str::from_utf8(token).ok()?)?, kind))
 }
 
 /// A token as it stands in a dot name.
@@ -120,6 +133,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_leads_to_those_beside_it_however_long_it_is() {
+        for length in [1, 100, 220, 224, 227, 230, 255] {
+            let name = "n".repeat(length);
+            let of = |kind| dot_name(OsStr::new(&name), 7, kind);
+            let beside = beside(&of(Kind::Staged), Kind::Revoked);
+            assert_eq!(beside, Some(of(Kind::Revoked)), "{length} bytes");
+        }
+    }
+
+    #[test]
     fn names_of_others_are_not_taken_for_ours() {
         for other in [
             "film.mkv",
@@ -138,7 +161,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_dot_name_is_known_again(name: Vec<u8>, token: u64, kind in 0_usize..3) {
+        fn every_dot_name_is_known_again(name: Vec<u8>, token: u64, kind in 0_usize..4) {
             let kind = Kind::ALL[kind];
             let name = OsString::from_vec(name);
             let dot = dot_name(&name, token, kind);

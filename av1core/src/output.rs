@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use fail::fail_point;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::container::Container;
@@ -272,6 +273,8 @@ impl Drop for Staged {
     fn drop(&mut self) {
         if !self.published
             && let Err(error) = fs::remove_file(&self.path)
+            // Revoked: its new owner removes it.
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %error, "staged file not removed");
         }
@@ -299,13 +302,13 @@ pub(crate) fn lock(file: &File) -> Lock {
 }
 
 /// Whether a file still has a name.
-fn is_linked(file: &File) -> bool {
+pub(crate) fn is_linked(file: &File) -> bool {
     file.metadata().map_or(true, |meta| meta.nlink() > 0)
 }
 
 /// Renames and never replaces.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    match rename_noreplace(from, to) {
         Ok(()) => Ok(()),
         // File systems without RENAME_NOREPLACE (NFS, some FUSE): a hard link
         // refuses an existing name just as well.
@@ -316,15 +319,28 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+fn rename_noreplace(from: &Path, to: &Path) -> rustix::io::Result<()> {
+    fail_point!("output::noreplace", |_| Err(rustix::io::Errno::INVAL));
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
 fn rename_new_by_link(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => {
+            fail_point!("output::linked");
             if let Err(error) = fs::remove_file(from) {
                 tracing::warn!(path = %from.display(), %error, "staged name not removed");
             }
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound
+            ) =>
+        {
+            Err(error)
+        }
         // Neither is known (object stores, some FUSE): a name that did not exist is
         // taken, and then replaced; it is ours from its first moment on.
         Err(_) => {

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use av1core::{CancelToken, Container, InPlace, Recovered, Recovery, Verdict};
 use rustix::process::{Signal, getpid, kill_process};
@@ -28,6 +29,8 @@ pub(crate) struct Order {
 pub(crate) enum Fault {
     /// SIGKILL.
     Kill(&'static str),
+    /// SIGSTOP, the first time.
+    Stop(&'static str),
     /// The file system says that it is full.
     Fail(&'static str),
     /// Somebody else does something to the folder.
@@ -56,18 +59,12 @@ pub(crate) const ADDED: &[u8] = b"more";
 impl Order {
     /// The environment variable that carries the order.
     pub(crate) fn to_environment(&self) -> (&'static str, String) {
-        let faults: Vec<_> = self
-            .faults
-            .iter()
-            .map(|fault| match fault {
-                Fault::Kill(at) => format!("kill {at}"),
-                Fault::Fail(at) => format!("fail {at}"),
-                Fault::Event(at, event) => format!("{event:?} {at}"),
-            })
-            .collect();
         let source = self.source.display();
-        let order = format!("{source}\n{}\n{}", self.keep_backup, faults.join("\n"));
-        (ORDER, order)
+        let keep_backup = self.keep_backup;
+        (
+            ORDER,
+            format!("{source}\n{keep_backup}\n{}", to_lines(&self.faults)),
+        )
     }
 
     /// The order that this process got; none for the process that runs the tests.
@@ -76,21 +73,36 @@ impl Order {
         let mut lines = order.lines();
         let source = lines.next().expect("a source").into();
         let keep_backup = lines.next() == Some("true");
-        let faults = lines.map(|line| {
-            let (what, at) = line.split_once(' ').expect("a fault");
-            // The child ends soon: nothing is lost by leaking a name.
-            let at: &'static str = at.to_owned().leak();
-            match what {
-                "kill" => Fault::Kill(at),
-                "fail" => Fault::Fail(at),
-                _ => Fault::Event(at, event(what)),
-            }
-        });
         Some(Self {
             source,
             keep_backup,
-            faults: faults.collect(),
+            faults: lines.map(Fault::from_line).collect(),
         })
+    }
+}
+
+/// Faults as text, one a line.
+pub(crate) fn to_lines(faults: &[Fault]) -> String {
+    let lines = faults.iter().map(|fault| match fault {
+        Fault::Kill(at) => format!("kill {at}"),
+        Fault::Stop(at) => format!("stop {at}"),
+        Fault::Fail(at) => format!("fail {at}"),
+        Fault::Event(at, event) => format!("{event:?} {at}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl Fault {
+    pub(crate) fn from_line(line: &str) -> Self {
+        let (what, at) = line.split_once(' ').expect("a fault");
+        // The child ends soon: nothing is lost by leaking a name.
+        let at: &'static str = at.to_owned().leak();
+        match what {
+            "kill" => Self::Kill(at),
+            "stop" => Self::Stop(at),
+            "fail" => Self::Fail(at),
+            _ => Self::Event(at, event(what)),
+        }
     }
 }
 
@@ -101,8 +113,8 @@ fn event(name: &str) -> Event {
         .expect("an event")
 }
 
-/// Does as ordered. Prints `staged PATH` before it replaces and `replaced` or the
-/// error's kind after.
+/// Does as ordered. Prints `staged HASH TOKEN BYTES` before it replaces and `replaced` or
+/// the error's kind after.
 pub(crate) fn run(order: &Order) -> ExitCode {
     av1core::quiet_encoder_log();
     let cancel = CancelToken::new();
@@ -121,10 +133,11 @@ pub(crate) fn run(order: &Order) -> ExitCode {
     let encoded = av1core::encode(&order.source, &info, &plan, destination, &cancel, |_| {});
     let encoded = encoded.expect("encoded");
     let verified = av1core::verify(encoded, &info, &cancel, |_| {}).expect("verified");
-    println!(
-        "staged {:x}",
-        support::scratch::fingerprint(verified.path())
-    );
+    let hash = support::scratch::fingerprint(verified.path());
+    let bytes = fs::metadata(verified.path()).expect("there").len();
+    let name = verified.path().display().to_string();
+    let token = name.rsplit('.').nth(1).expect("a token");
+    println!("staged {hash:x} {token} {bytes}");
     for fault in &order.faults {
         arm(fault, order, destination.path());
     }
@@ -137,27 +150,54 @@ pub(crate) fn run(order: &Order) -> ExitCode {
 
 fn arm(fault: &Fault, order: &Order, target: &Path) {
     let (source, target) = (order.source.clone(), target.to_owned());
-    let point = |at: &str| format!("replace::{at}");
-    let armed = match fault {
+    match fault {
         // At a meddler's point it dies after the meddler's turn.
-        Fault::Kill(at) if is_taken(at, order) => Ok(()),
-        Fault::Kill(at) => fail::cfg_callback(point(at), die),
-        Fault::Fail(at) => fail::cfg(point(at), "return"),
+        Fault::Kill(at) if is_taken(at, order) => {}
         Fault::Event(at, event) => {
             let event = *event;
             let dies = order
                 .faults
                 .iter()
                 .any(|f| matches!(f, Fault::Kill(k) if k == at));
-            fail::cfg_callback(point(at), move || {
+            let armed = fail::cfg_callback(point(at), move || {
                 meddle(event, &source, &target);
                 if dies {
                     die();
                 }
-            })
+            });
+            armed.expect("armed");
         }
-    };
-    armed.expect("armed");
+        fault => fault.arm(),
+    }
+}
+
+impl Fault {
+    /// For what needs to know nothing of the film.
+    pub(crate) fn arm(&self) {
+        let armed = match self {
+            Self::Kill(at) => fail::cfg_callback(point(at), die),
+            Self::Stop(at) => {
+                let stopped = AtomicBool::new(false);
+                fail::cfg_callback(point(at), move || {
+                    if !stopped.swap(true, Ordering::Relaxed) {
+                        kill_process(getpid(), Signal::STOP).expect("stopped");
+                    }
+                })
+            }
+            Self::Fail(at) => fail::cfg(point(at), "return"),
+            Self::Event(..) => panic!("takes a film"),
+        };
+        armed.expect("armed");
+    }
+}
+
+/// A fault point's whole name.
+fn point(at: &str) -> String {
+    if at.contains("::") {
+        at.to_owned()
+    } else {
+        format!("replace::{at}")
+    }
 }
 
 fn is_taken(at: &str, order: &Order) -> bool {

@@ -23,7 +23,7 @@ pub(crate) struct Library {
     scratch: Scratch,
     source: &'static str,
     keep_backup: bool,
-    original: u64,
+    pub(crate) original: u64,
 }
 
 /// What a child left.
@@ -85,7 +85,18 @@ impl Library {
         }
     }
 
-    fn child(&self, faults: &[Fault]) -> Command {
+    /// The source after somebody wrote to it.
+    pub(crate) fn changed(&self) -> u64 {
+        let mut bytes = film(self.source);
+        bytes.extend_from_slice(ADDED);
+        content(&self.scratch, &bytes)
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.scratch.file("library")
+    }
+
+    pub(crate) fn child(&self, faults: &[Fault]) -> Command {
         let order = Order {
             source: self.scratch.file("library").join(self.source),
             keep_backup: self.keep_backup,
@@ -112,8 +123,8 @@ impl Library {
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
             .collect();
         let staged = |said: &String| {
-            let hash = said.lines().next()?.strip_prefix("staged ")?;
-            u64::from_str_radix(hash, 16).ok()
+            let staged = said.lines().next()?.strip_prefix("staged ")?;
+            u64::from_str_radix(staged.split(' ').next()?, 16).ok()
         };
         let outputs: Vec<_> = said.iter().filter_map(staged).collect();
         assert_eq!(names(&folder), [TARGET], "{said:?}");
@@ -133,7 +144,7 @@ impl Library {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut lines = said.lines();
         let staged = lines.next().and_then(|line| line.strip_prefix("staged "));
-        let Some(staged) = staged else {
+        let Some(staged) = staged.and_then(|line| line.split(' ').next()) else {
             panic!("{faults:?}: the child did not get far: {stderr}");
         };
         let moved = self.scratch.file("library.moved");
@@ -251,7 +262,7 @@ impl Left {
     fn good(&self) -> Vec<u64> {
         let mut good = vec![self.library.original, self.staged];
         if self.has_happened(Event::SourceChanges) {
-            good.push(self.changed());
+            good.push(self.library.changed());
             if self.library.source == TARGET {
                 good.push(fingerprint(&self.folder.join(TARGET)));
             }
@@ -260,12 +271,6 @@ impl Left {
             good.push(content(&self.library.scratch, STRANGER));
         }
         good
-    }
-
-    fn changed(&self) -> u64 {
-        let mut bytes = film(self.library.source);
-        bytes.extend_from_slice(ADDED);
-        content(&self.library.scratch, &bytes)
     }
 
     fn assert_end_state(&self) {
@@ -307,7 +312,7 @@ impl Left {
                 // Written into the output, which has the name by then.
                 (true, true) => vec![backed_up(&[(source, self.output_changed())])],
                 (true, false) if at == "aside" => vec![replaced],
-                _ => vec![holds(&[(source, self.changed())])],
+                _ => vec![holds(&[(source, self.library.changed())])],
             };
         }
         if let Some(at) = self.moment(Event::SourceGoes) {
@@ -345,7 +350,7 @@ impl Left {
 }
 
 /// The output's name.
-const TARGET: &str = "film.mkv";
+pub(crate) const TARGET: &str = "film.mkv";
 
 fn content(scratch: &Scratch, bytes: &[u8]) -> u64 {
     fingerprint(&scratch.write("content", bytes))

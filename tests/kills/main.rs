@@ -20,6 +20,7 @@ mod support;
 mod child;
 mod library;
 mod quirky;
+mod revoked;
 
 use std::process::ExitCode;
 
@@ -28,10 +29,11 @@ use libtest_mimic::{Arguments, Trial};
 use self::child::{Event, Fault, Order};
 use self::library::Library;
 use self::quirky::Quirk;
+use self::revoked::{Part, Then};
 use self::support::watched;
 
 /// Where a replacement can be killed, in order.
-const POINTS: [&str; 25] = [
+const POINTS: [&str; 26] = [
     "attributes",
     "sync_staged",
     "journal_created",
@@ -53,6 +55,7 @@ const POINTS: [&str; 25] = [
     "let_go",
     "gone",
     "put_back",
+    "taken_out",
     "withdraw",
     "finished",
     "journal_removed",
@@ -94,6 +97,9 @@ const EVENTS: [Event; 6] = [
 ];
 
 fn main() -> ExitCode {
+    if let Some(ended) = revoked::run_if_ordered() {
+        return ended;
+    }
     if let Some(order) = Order::from_environment() {
         return child::run(&order);
     }
@@ -107,11 +113,7 @@ fn trials() -> Vec<Trial> {
         let mut add = |what: &str, body: fn(Variant)| {
             trials.push(trial(format!("{what}::{name}"), move || body(variant)));
         };
-        add("killed", |variant| {
-            for point in POINTS {
-                variant.check(vec![Fault::Kill(point)]);
-            }
-        });
+        add("killed", Variant::check_killed);
         add("killed_while_withdrawing", |variant| {
             for event in [Event::SourceChanges, Event::StrangerComes] {
                 for point in POINTS {
@@ -120,7 +122,7 @@ fn trials() -> Vec<Trial> {
             }
         });
         add("killed_while_putting_back", |variant| {
-            for point in ["put_back", "withdraw", "journal_removed"] {
+            for point in ["put_back", "taken_out", "withdraw", "journal_removed"] {
                 variant.check(vec![
                     Fault::Event("commit", Event::SourceChanges),
                     Fault::Kill(point),
@@ -131,7 +133,7 @@ fn trials() -> Vec<Trial> {
             for point in ERRORS {
                 variant.check(vec![Fault::Fail(point)]);
             }
-            if variant.exchanges {
+            if variant.names == Names::Exchanges {
                 // What is not durable yet is no reason to let a source go.
                 let library = Library::new(variant.source, variant.keep_backup);
                 let left = library.run(vec![Fault::Fail("sync_folder")]);
@@ -146,6 +148,11 @@ fn trials() -> Vec<Trial> {
             }
         });
     }
+    for variant in BY_LINKS {
+        let name = format!("killed::{}", variant.name());
+        trials.push(trial(name, move || variant.check_killed()));
+    }
+    trials.extend(revocations());
     for (quirk, ends) in QUIRKS {
         let body = move || quirky_file_system(quirk, ends);
         trials.push(trial(format!("quirks::{quirk:?}"), body));
@@ -175,6 +182,39 @@ fn trials() -> Vec<Trial> {
             }
         }
     }));
+    trials
+}
+
+/// Replacements that are revoked; `AV1_TEST_FULL` has all of them meet, and else so many.
+fn revocations() -> Vec<Trial> {
+    let full = std::env::var_os("AV1_TEST_FULL").is_some();
+    let part = move |every, first| Part::new(if full { 1 } else { every }, first);
+    let mut trials = Vec::new();
+    for (number, variant) in VARIANTS.into_iter().chain(BY_LINKS).enumerate() {
+        let name = variant.name();
+        let mut add = |what: &str, body: Box<dyn Fn() + Send + Sync>| {
+            trials.push(trial(format!("{what}::{name}"), body));
+        };
+        for (then, every) in [(Then::GoesOn, 1), (Then::Dies, 4)] {
+            let body = move || {
+                let part = part(every, number);
+                for point in POINTS.into_iter().chain(["output::linked"]) {
+                    if part.takes() {
+                        revoked::stopped(variant, point, then);
+                    }
+                }
+            };
+            add(&format!("revoked::{then:?}"), Box::new(body));
+        }
+        if variant.names == Names::Exchanges {
+            let body = move || revoked::stopped_with_a_source_that_changed(variant, Then::GoesOn);
+            add("revoked_with_a_source_that_changed", Box::new(body));
+        }
+        let body = move || revoked::revoker_killed(variant, part(23, number));
+        add("revoker_killed", Box::new(body));
+        let body = move || revoked::both_go_on(variant, part(31, number));
+        add("revoked_while_it_goes_on", Box::new(body));
+    }
     trials
 }
 
@@ -234,32 +274,51 @@ fn quirky_file_system(quirk: Quirk, ends: Ends) {
 struct Variant {
     source: &'static str,
     keep_backup: bool,
-    /// The file system exchanges names.
-    exchanges: bool,
+    names: Names,
+}
+
+/// What the file system can do with names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// Exchange two of them.
+    Exchanges,
+    /// Not that.
+    Renames,
+    /// Nor rename without replacing: links do that (NFS).
+    Links,
 }
 
 const VARIANTS: [Variant; 6] = [
-    Variant::new("film.mkv", false, true),
-    Variant::new("film.mkv", true, true),
-    Variant::new("film.mkv", false, false),
-    Variant::new("film.mkv", true, false),
-    Variant::new("film.mp4", false, true),
-    Variant::new("film.mp4", true, true),
+    Variant::new("film.mkv", false, Names::Exchanges),
+    Variant::new("film.mkv", true, Names::Exchanges),
+    Variant::new("film.mkv", false, Names::Renames),
+    Variant::new("film.mkv", true, Names::Renames),
+    Variant::new("film.mp4", false, Names::Exchanges),
+    Variant::new("film.mp4", true, Names::Exchanges),
+];
+
+/// Those in which NFS differs from the others.
+const BY_LINKS: [Variant; 3] = [
+    Variant::new("film.mkv", true, Names::Links),
+    Variant::new("film.mp4", false, Names::Links),
+    Variant::new("film.mp4", true, Names::Links),
 ];
 
 impl Variant {
-    const fn new(source: &'static str, keep_backup: bool, exchanges: bool) -> Self {
+    const fn new(source: &'static str, keep_backup: bool, names: Names) -> Self {
         Self {
             source,
             keep_backup,
-            exchanges,
+            names,
         }
     }
 
     fn name(self) -> String {
-        let place = match (self.source, self.exchanges) {
-            ("film.mkv", true) => "same_name",
-            ("film.mkv", false) => "same_name_without_exchange",
+        let place = match (self.source, self.names) {
+            ("film.mkv", Names::Exchanges) => "same_name",
+            ("film.mkv", Names::Renames) => "same_name_without_exchange",
+            ("film.mkv", Names::Links) => "same_name_by_links",
+            (_, Names::Links) => "other_extension_by_links",
             _ => "other_extension",
         };
         let backup = if self.keep_backup {
@@ -270,11 +329,27 @@ impl Variant {
         format!("{place}::{backup}")
     }
 
+    /// What makes the file system one that can do no more than this with names.
+    fn faults(self) -> Vec<Fault> {
+        match self.names {
+            Names::Exchanges => vec![],
+            Names::Renames => vec![Fault::Fail("exchange")],
+            Names::Links => vec![Fault::Fail("exchange"), Fault::Fail("output::noreplace")],
+        }
+    }
+
+    fn check_killed(self) {
+        for point in POINTS.into_iter().chain(["output::linked"]) {
+            self.check(vec![Fault::Kill(point)]);
+        }
+    }
+
     fn check(self, mut faults: Vec<Fault>) {
         let at_exchange = |fault: &Fault| matches!(fault, Fault::Kill("exchange"));
-        if !self.exchanges && !faults.iter().any(at_exchange) {
-            faults.push(Fault::Fail("exchange"));
-        }
+        let dies_there = faults.iter().any(at_exchange);
+        let more = self.faults();
+        let more = more.into_iter();
+        faults.extend(more.filter(|f| !(dies_there && matches!(f, Fault::Fail("exchange")))));
         let library = Library::new(self.source, self.keep_backup);
         watched(move || library.run(faults).assert_one_good_film());
     }
@@ -286,16 +361,14 @@ fn points_are_complete() {
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder).expect("the sources") {
         let source = std::fs::read_to_string(file.expect("a file").path()).expect("read");
-        for (_, rest) in source
-            .match_indices("fail_point!(\"replace::")
-            .map(|(at, what)| (at, source[at + what.len()..].to_owned()))
-        {
+        for rest in source.split("fail_point!(\"").skip(1) {
             found.push(rest.split('"').next().expect("a name").to_owned());
         }
     }
     found.sort();
-    let mut known = POINTS.map(str::to_owned).to_vec();
-    known.retain(|point| point != "none");
+    let own = POINTS.into_iter().filter(|point| *point != "none");
+    let mut known: Vec<_> = own.map(|point| format!("replace::{point}")).collect();
+    known.extend(revoked::POINTS.map(str::to_owned));
     known.sort();
     assert_eq!(found, known);
 }

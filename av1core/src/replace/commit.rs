@@ -22,12 +22,14 @@ use std::path::{Path, PathBuf};
 
 use fail::fail_point;
 
-use super::disk::{cannot, exchange, not_a_file};
+use super::disk::{cannot, exchange, is_gone, not_a_file};
 use super::identity::{self, Identity};
 use super::journal::Entry;
 #[cfg(feature = "fault-points")]
 use super::journal::injected;
+use super::let_go::Aside;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::names::Kind;
 use crate::output::{STRANGER, rename_new};
 
 /// A replacement that is written down, in its folder.
@@ -93,13 +95,30 @@ impl Replacement<'_> {
         self.path(&self.entry.staged)
     }
 
+    /// Where a revoker puts what lies under the staged name.
+    pub(super) fn revoked(&self) -> PathBuf {
+        self.folder.join(self.entry.dot_name(Kind::Revoked))
+    }
+
+    /// Whether a revoker has taken what lay under the staged name.
+    pub(super) fn is_revoked(&self) -> bool {
+        !is_gone(&self.revoked())
+    }
+
+    /// Whether a revoker has, or had, the replacement in hand: it does the rest, or did.
+    pub(super) fn is_taken_over(&self) -> bool {
+        let is_the_revoker = self.staged() == self.revoked();
+        let journal = self.folder.join(self.entry.dot_name(Kind::Journal));
+        !is_the_revoker && (self.is_revoked() || is_gone(&journal))
+    }
+
     fn look(&self) -> Result<Scene, Error> {
         self.look_io().map_err(|e| self.failed(&self.source(), e))
     }
 
     fn look_io(&self) -> io::Result<Scene> {
         fail_point!("replace::look", |_| Err(injected()));
-        if self.is_output(&self.target())? {
+        if self.is_committed()? {
             return Ok(Scene::Committed);
         }
         let source = Identity::find(&self.source())?;
@@ -113,6 +132,13 @@ impl Replacement<'_> {
             Some(_) => Scene::Before,
             None => Scene::SourceGone,
         })
+    }
+
+    /// Whether the output has got its name, whatever became of it there since: under the
+    /// source's own name that is where the source comes aside from.
+    pub(super) fn is_committed(&self) -> io::Result<bool> {
+        Ok(self.is_output(&self.target())?
+            || (self.entry.is_same_name() && self.find_aside()? == Aside::Source))
     }
 
     /// Whether the file of this name is the output, whole.
@@ -207,12 +233,7 @@ impl Replacement<'_> {
                 &self.target(),
                 STRANGER,
             ),
-            Why::NoOutput => Error::new(
-                ErrorKind::OutputIo,
-                Stage::Replace,
-                &source,
-                "the encoded file beside it is gone or not whole; left as it is",
-            ),
+            Why::NoOutput => super::no_output(&source),
         }
     }
 

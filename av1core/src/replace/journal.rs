@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::disk::{is_gone, remove_if_there};
 use super::identity::Identity;
 use crate::names::{Kind, dot_name};
 use crate::output::{self, Lock};
@@ -118,6 +119,15 @@ pub(super) enum Found {
     Foreign,
 }
 
+/// What a journal's file says, whoever has it locked.
+pub(super) struct Peeked {
+    /// `None` for a file that was never finished: nothing had been done yet.
+    pub(super) entry: Option<Box<Entry>>,
+    /// Held as long as this lives, where it is ours.
+    pub(super) lock: Lock,
+    _file: File,
+}
+
 impl Journal {
     /// Writes the entry and makes it durable, name and all.
     pub(super) fn write(folder: &Path, entry: &Entry) -> io::Result<Self> {
@@ -130,6 +140,10 @@ impl Journal {
             fail::fail_point!("replace::journal_written", |_| Err(injected()));
             file.sync_all()?;
             output::sync_folder(folder)?;
+            // Who clears away what is unfinished may have come before the lock.
+            if !output::is_linked(&file) {
+                return Err(io::Error::other("the journal was removed"));
+            }
             Ok(())
         })();
         let journal = Self {
@@ -162,6 +176,48 @@ impl Journal {
             Decoded::Torn => Found::Torn(journal),
             Decoded::Foreign => Found::Foreign,
         })
+    }
+
+    /// Reads what a file holds that has a journal's name, although a process at work may
+    /// hold it. `None` where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for one of another version of this program.
+    pub(super) fn peek(path: &Path) -> io::Result<Option<Peeked>> {
+        let mut file = match super::identity::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let lock = output::lock(&file);
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        let entry = match decode(&bytes) {
+            Decoded::Entry(entry) => Some(entry),
+            Decoded::Torn => None,
+            Decoded::Foreign => {
+                let message = "the journal is of another version of this program; use that one";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
+        };
+        Ok(Some(Peeked {
+            entry,
+            lock,
+            _file: file,
+        }))
+    }
+
+    /// Leaves the journal to who has the staged file in hand, or removes it where they
+    /// have left it to us: they look at the lock after the file went, and we at the file
+    /// after the lock did.
+    pub(super) fn leave_to(self, in_hand: &Path) -> io::Result<()> {
+        let path = self.path.clone();
+        drop(self);
+        if is_gone(in_hand) {
+            remove_if_there(&path)?;
+        }
+        Ok(())
     }
 
     /// The replacement is over.

@@ -74,6 +74,11 @@ impl Replacement<'_> {
         if identity::hash(&copy)? != identity::hash(&self.source())? {
             return Err(io::Error::other("the copy is not the same"));
         }
+        // Revoked hours ago, perhaps, and another one's output by now.
+        let now = Identity::find(&self.source())?;
+        if !now.is_some_and(|now| now.is_same(&self.entry.source_identity)) {
+            return Err(io::Error::other("the source is no longer what it was"));
+        }
         rename_new(&copy, backup)
     }
 
@@ -96,7 +101,13 @@ impl Replacement<'_> {
             Ok(_) => {}
         }
         fail_point!("replace::synced");
+        if self.is_taken_over() {
+            return self.taken_over();
+        }
         if let Err(error) = self.take_aside() {
+            if self.is_taken_over() {
+                return self.taken_over();
+            }
             let error = self.failed(&self.source(), error);
             return Err(self.put_back(error));
         }
@@ -105,9 +116,13 @@ impl Replacement<'_> {
             .find_aside()
             .map_err(|e| self.failed(&self.staged(), e))?
         {
+            Aside::Nothing if self.is_taken_over() => return self.taken_over(),
             Aside::Nothing => {}
             Aside::Source if self.has_target() => {
                 if let Err(error) = self.let_go() {
+                    if self.is_taken_over() {
+                        return self.taken_over();
+                    }
                     let error = self.failed(&self.staged(), error);
                     return Err(self.put_back(error));
                 }
@@ -125,6 +140,15 @@ impl Replacement<'_> {
         Ok(())
     }
 
+    /// What became of a replacement that a revoker brings to its end.
+    fn taken_over(&self) -> Result<(), Error> {
+        match self.is_committed() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.error(Why::NoOutput)),
+            Err(error) => Err(self.failed(&self.target(), error)),
+        }
+    }
+
     /// Takes a source of another name aside, so that it is let go under a name that
     /// nobody else writes to.
     fn take_aside(&self) -> io::Result<()> {
@@ -133,13 +157,33 @@ impl Replacement<'_> {
             remove_if_there(&self.staged())?;
         }
         let source = self.source();
-        if self.entry.is_same_name() || Identity::find(&source)?.is_none() {
+        let found = Identity::find(&source)?;
+        if self.entry.is_same_name() || found.is_none() {
             return Ok(());
+        }
+        if Identity::find(&self.staged())? == found {
+            return self.drop_second_name(&source);
         }
         rename_new(&source, &self.staged()).or_else(|error| {
             let happened = is_gone(&source) && Identity::find(&self.staged())?.is_some();
             if happened { Ok(()) } else { Err(error) }
         })
+    }
+
+    /// A rename by links that was cut off, or is under way in a process that was
+    /// revoked, leaves the source under both names.
+    fn drop_second_name(&self, source: &Path) -> io::Result<()> {
+        let spare = self.folder.join(self.entry.dot_name(Kind::Copy));
+        match rename_new(source, &spare) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
+        if Identity::find(&spare)? == Identity::find(&self.staged())? {
+            remove_if_there(&spare)
+        } else {
+            // Somebody's new file, at the last moment.
+            rename_new(&spare, source)
+        }
     }
 
     pub(super) fn find_aside(&self) -> io::Result<Aside> {
@@ -168,9 +212,12 @@ impl Replacement<'_> {
             Some(name) => {
                 let backup = self.path(name);
                 rename_new(&aside, &backup).or_else(|error| {
-                    // As with the commit: it may have happened.
+                    // As with the commit: it may have happened, or a revoker did it.
                     let source = &self.entry.source_identity;
                     let kept = Identity::find(&backup).or_else(not_a_file)?;
+                    if kept.is_some() && kept == Identity::find(&aside)? {
+                        return remove_if_there(&aside);
+                    }
                     let happened = is_gone(&aside) && kept.is_some_and(|b| b.is_copy(source));
                     if happened { Ok(()) } else { Err(error) }
                 })?;

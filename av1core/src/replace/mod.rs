@@ -25,6 +25,7 @@ mod journal;
 mod let_go;
 mod recover;
 mod restore;
+mod revoke;
 mod space;
 mod withdraw;
 
@@ -40,6 +41,7 @@ use self::identity::Identity;
 use self::journal::{Entry, Journal, Name};
 pub use self::recover::{Recovered, Recovery, recover};
 pub use self::restore::{Restored, restore};
+pub use self::revoke::{Revocation, revoke};
 pub(crate) use self::space::free_space;
 use crate::container::Container;
 use crate::encoded::{Encoded, Report};
@@ -187,6 +189,13 @@ pub fn replace(verified: Verified, place: &InPlace) -> Result<Replaced> {
 
 /// Removes the journal, unless something is left that recovery has to decide.
 fn close(journal: Journal, replacement: &Replacement<'_>, ended: Result<()>) -> Result<()> {
+    if replacement.is_revoked() {
+        // Without it the one who has the file in hand could not tell what it is.
+        if let Err(error) = journal.leave_to(&replacement.revoked()) {
+            tracing::warn!(folder = %replacement.folder.display(), %error, "journal not removed");
+        }
+        return ended;
+    }
     if let Err(error) = &ended
         && replacement.is_open()
     {
@@ -260,7 +269,10 @@ fn entry(encoded: &Encoded, place: &InPlace) -> Result<Entry> {
     entry.staged = Name(name_of(staged.path())?);
     let read = || Ok((Identity::of(staged.path())?, identity::hash(staged.path())?));
     (entry.staged_identity, entry.staged_hash) =
-        read().map_err(|error| failed(staged.path(), error))?;
+        read().map_err(|error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => no_output(&place.source),
+            _ => failed(staged.path(), error),
+        })?;
     if place.keep_backup {
         let folder = folder_of(&place.source);
         entry.backup = Some(Name(free_backup_name(folder, &source)));
@@ -273,6 +285,16 @@ fn free_backup_name(folder: &Path, source: &std::ffi::OsStr) -> std::ffi::OsStri
         .map(|number| backup_name(source, number))
         .find(|name| fs::symlink_metadata(folder.join(name)).is_err())
         .unwrap_or_else(|| backup_name(source, 0))
+}
+
+/// The staged file is not there, or not whole: somebody removed it, or revoked it.
+fn no_output(source: &Path) -> Error {
+    Error::new(
+        ErrorKind::OutputIo,
+        Stage::Replace,
+        source,
+        "the encoded file beside it was revoked, is gone or not whole; left as it is",
+    )
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {

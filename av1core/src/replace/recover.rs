@@ -1,6 +1,7 @@
 //! Brings replacements to their end that a killed process left, and clears away what
 //! killed runs left.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use walkdir::WalkDir;
 use super::commit::Replacement;
 use super::disk::remove_if_there;
 use super::journal::{Entry, Found, Journal};
+use super::revoke::{Revocation, Settled, settle};
 use super::{close, identity};
 use crate::error::{Error, Result, Stage};
 use crate::names::{self, Kind};
@@ -86,16 +88,51 @@ pub fn recover(folder: impl AsRef<Path>) -> Result<Vec<Recovered>> {
             Some((entry.into_path(), token, kind))
         })
         .collect();
-    // Journals first: what is left once they are gone is litter.
-    left.sort_by_key(|(.., kind)| *kind != Kind::Journal);
+    // Revocations first, for which a journal is no matter of locks; then journals: what
+    // is left once they are gone is litter.
+    left.sort_by_key(|(.., kind)| match kind {
+        Kind::Revoked => 0,
+        Kind::Journal => 1,
+        Kind::Staged | Kind::Copy => 2,
+    });
     let mut recovered = Vec::new();
+    let mut revoked = HashSet::new();
     for (path, token, kind) in left {
+        let folder = folder_of(&path).to_owned();
+        if kind != Kind::Revoked && revoked.contains(&(folder.clone(), token)) {
+            continue;
+        }
         recovered.extend(match kind {
+            Kind::Revoked => {
+                revoked.insert((folder, token));
+                revocation(&path, token)
+            }
             Kind::Journal => journal(&path),
             Kind::Staged | Kind::Copy => litter(&path, token),
         });
     }
     Ok(recovered)
+}
+
+/// Goes on with a revocation that was cut off.
+fn revocation(path: &Path, token: u64) -> Option<Recovered> {
+    let (film, recovery) = match settle(folder_of(path), token) {
+        Ok(Settled::Ended(Revocation::Committed { path })) => (path, Recovery::Finished),
+        Ok(Settled::Ended(Revocation::Revoked)) => {
+            let reason = "the right to replace the source was taken away".to_owned();
+            (path.to_owned(), Recovery::TakenBack { reason })
+        }
+        Ok(Settled::Ended(Revocation::Nothing) | Settled::Nothing) => return None,
+        Ok(Settled::InUse) => (path.to_owned(), Recovery::InUse),
+        Err(error) => {
+            let reason = error.to_string();
+            (path.to_owned(), Recovery::Failed { reason })
+        }
+    };
+    Some(Recovered {
+        path: film,
+        recovery,
+    })
 }
 
 fn journal(path: &Path) -> Option<Recovered> {

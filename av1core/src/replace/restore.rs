@@ -107,7 +107,7 @@ fn of_the_same_stem(file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
 }
 
 /// Whether a file is an output of this crate, by the tag of its video.
-fn is_our_work(path: &Path) -> bool {
+pub(super) fn is_our_work(path: &Path) -> bool {
     let Ok(info) = probe(path) else { return false };
     info.streams.iter().any(|stream| {
         let encoder = stream

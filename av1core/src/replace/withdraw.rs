@@ -30,7 +30,7 @@ impl Replacement<'_> {
                 && !is_gone(&self.source())
                 && self.is_output(&self.target())?
             {
-                remove_if_there(&self.target())?;
+                self.take_out()?;
             }
             Ok(())
         };
@@ -41,6 +41,25 @@ impl Replacement<'_> {
             },
             Err(error) => self.failed(&self.source(), error),
         }
+    }
+
+    /// Removes the output where it has a name beside the source's. Two may be at it, one
+    /// of them letting the source go at this very moment: so it leaves its name first,
+    /// and is removed when the source has been seen in its own since.
+    fn take_out(&self) -> io::Result<()> {
+        if self.is_taken_over() {
+            return Ok(());
+        }
+        let (staged, target) = (self.staged(), self.target());
+        rename_new(&target, &staged).or_else(|error| {
+            let happened = is_gone(&target) && !is_gone(&staged);
+            if happened { Ok(()) } else { Err(error) }
+        })?;
+        fail_point!("replace::taken_out");
+        if is_gone(&self.source()) || self.is_taken_over() {
+            return rename_new(&staged, &target);
+        }
+        remove_if_there(&staged)
     }
 
     /// Only an output comes out of the source's name again.
@@ -111,6 +130,9 @@ impl Replacement<'_> {
 
     /// Whether there is, or may be, something left for a later recovery.
     pub(super) fn is_open(&self) -> bool {
+        if self.is_taken_over() {
+            return false;
+        }
         let both_there = !self.entry.is_same_name()
             && !is_gone(&self.source())
             && self.is_output(&self.target()).unwrap_or(true);
