@@ -105,7 +105,8 @@ pub use self::plan::{
 pub use self::predict::{Prediction, Worth, predict};
 pub use self::probe::probe;
 pub use self::replace::{
-    InPlace, Recovered, Recovery, Replaced, Restored, Revocation, recover, replace, restore, revoke,
+    InPlace, Recovered, Recovery, Replaced, Restored, Revocation, recover, recover_folder, replace,
+    restore, revoke,
 };
 pub use self::rules::{DecisionKey, FileFacts, HardLinks, Pattern, Rules};
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, Saving, TimeBase};

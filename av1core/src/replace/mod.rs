@@ -39,7 +39,7 @@ use serde::Serialize;
 use self::commit::Replacement;
 use self::identity::Identity;
 use self::journal::{Entry, Journal, Name};
-pub use self::recover::{Recovered, Recovery, recover};
+pub use self::recover::{Recovered, Recovery, recover, recover_folder};
 pub use self::restore::{Restored, restore};
 pub use self::revoke::{Revocation, revoke};
 pub(crate) use self::space::free_space;

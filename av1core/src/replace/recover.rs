@@ -70,9 +70,23 @@ fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
 /// Only where `folder` itself cannot be read; what goes wrong with one file is in the
 /// list.
 pub fn recover(folder: impl AsRef<Path>) -> Result<Vec<Recovered>> {
-    let folder = folder.as_ref();
+    recover_to_depth(folder.as_ref(), usize::MAX)
+}
+
+/// Recovers a folder as [`recover`] does, without those below it: after a run whose
+/// place is known, in a library that would take long to walk through.
+///
+/// # Errors
+///
+/// As of [`recover`].
+pub fn recover_folder(folder: impl AsRef<Path>) -> Result<Vec<Recovered>> {
+    recover_to_depth(folder.as_ref(), 1)
+}
+
+fn recover_to_depth(folder: &Path, depth: usize) -> Result<Vec<Recovered>> {
     fs::read_dir(folder).map_err(|error| Error::output_io(Stage::Replace, folder, error))?;
     let mut left: Vec<(PathBuf, u64, Kind)> = WalkDir::new(folder)
+        .max_depth(depth)
         .sort_by_file_name()
         .into_iter()
         .filter_map(|entry| match entry {
@@ -219,5 +233,30 @@ fn has_journal(folder: &Path, token: u64) -> io::Result<bool> {
 fn failed(error: &io::Error) -> Recovery {
     Recovery::Failed {
         reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_recovered_without_those_below_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let below = folder.path().join("below");
+        fs::create_dir(&below).expect("makes");
+        let litter = |folder: &Path| {
+            let name = names::dot_name("film.mkv".as_ref(), 7, Kind::Staged);
+            let path = folder.join(name);
+            fs::write(&path, "half a film").expect("writes");
+            path
+        };
+        let (here, there) = (litter(folder.path()), litter(&below));
+        let recovered = recover_folder(folder.path()).expect("reads");
+        assert_eq!(recovered.len(), 1, "{recovered:?}");
+        assert_eq!(recovered[0].recovery, Recovery::Removed);
+        assert!(!here.exists() && there.exists());
+        assert_eq!(recover(folder.path()).expect("reads").len(), 1);
+        assert!(!there.exists());
     }
 }
