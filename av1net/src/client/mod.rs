@@ -100,6 +100,12 @@ struct Inner {
     idle: Mutex<Vec<SendRequest<Body>>>,
 }
 
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.0.address)
+    }
+}
+
 impl Client {
     /// A client of the master at `address`; nothing is sent yet. For an `https` address
     /// `tls_ca` is the authority (PEM) to believe; without one the system's are.

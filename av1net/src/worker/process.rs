@@ -41,26 +41,36 @@ const LONGEST_WORDS_BYTES: usize = 4096;
 /// process of its own making that holds the pipe open.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// The program that runs an encode, as `av1cli encode-child` does.
+/// The program that runs an encode.
 #[derive(Clone, Debug)]
 pub struct ChildProgram {
-    /// The program.
-    pub program: PathBuf,
+    /// The program; `None`: this one.
+    pub program: Option<PathBuf>,
     /// Its arguments.
     pub arguments: Vec<OsString>,
 }
 
 impl ChildProgram {
     /// This very program, asked to be an encode's process.
-    ///
-    /// # Errors
-    ///
-    /// What the system says where it does not know which program this is.
-    pub fn this_program() -> io::Result<Self> {
-        Ok(Self {
-            program: std::env::current_exe()?,
+    #[must_use]
+    pub fn encode_child() -> Self {
+        Self {
+            program: None,
             arguments: vec!["encode-child".into()],
-        })
+        }
+    }
+
+    fn path(&self) -> io::Result<PathBuf> {
+        if let Some(program) = &self.program {
+            return Ok(program.clone());
+        }
+        let own = std::env::current_exe()?;
+        // An update has put another one in its place (proc(5)). Through the link the one
+        // that runs is found all the same, and parent and child stay of one version.
+        if own.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
+            return Ok("/proc/self/exe".into());
+        }
+        Ok(own)
     }
 }
 
@@ -180,7 +190,7 @@ impl Process {
     pub(crate) async fn start(conduct: &Conduct, order: &ChildOrder) -> io::Result<Self> {
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        let mut child = Command::new(&conduct.program.program)
+        let mut child = Command::new(conduct.program.path()?)
             .args(&conduct.program.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -78,7 +78,7 @@ pub(in crate::worker) fn program(folder: &Path, script: &str) -> ChildProgram {
     // By the shell's hand: a file that a fork of another test still holds open for
     // writing cannot be executed (ETXTBSY).
     ChildProgram {
-        program: "/bin/sh".into(),
+        program: Some("/bin/sh".into()),
         arguments: vec![program.into()],
     }
 }
