@@ -31,6 +31,11 @@ impl Input {
         Self { headers, body }
     }
 
+    /// What the head says.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The body and the head.
     pub(super) fn into_parts(self) -> (HeaderMap, Incoming) {
         (self.headers, self.body)

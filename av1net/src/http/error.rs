@@ -7,6 +7,7 @@ use hyper::{Method, Response, StatusCode};
 
 use super::respond::{self, Body};
 use crate::api::Role;
+use crate::master::ApiError;
 use crate::proto::ErrorBody;
 
 /// Why a request is refused.
@@ -85,6 +86,15 @@ pub(super) enum HttpError {
     },
 }
 
+impl From<ApiError> for HttpError {
+    fn from(error: ApiError) -> Self {
+        Self::Told {
+            status: StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            body: error.body,
+        }
+    }
+}
+
 /// A role's name, as the API has it.
 pub(super) fn name(role: Role) -> &'static str {
     match role {
@@ -151,6 +161,9 @@ impl HttpError {
             }
             Self::TooMany { retry_after_s } | Self::Later { retry_after_s, .. } => {
                 Some((RETRY_AFTER, seconds(retry_after_s)))
+            }
+            Self::Told { status, .. } if *status == StatusCode::SERVICE_UNAVAILABLE => {
+                Some((RETRY_AFTER, seconds(&5)))
             }
             Self::NotWebSocket => Some((UPGRADE, HeaderValue::from_static("websocket"))),
             Self::Range { bytes } => {

@@ -172,6 +172,7 @@ pub(super) struct Router {
 pub(super) struct Found {
     pub(super) route: Route,
     pub(super) access: Access,
+    pub(super) socket: bool,
     /// Names the call in metrics: a path of the table, or `page`.
     pub(super) label: &'static str,
 }
@@ -207,6 +208,7 @@ impl Router {
         Ok(Found {
             route: (row.make)(&matched.params)?,
             access: row.access,
+            socket: row.socket,
             label: row.path,
         })
     }
@@ -254,6 +256,7 @@ fn asset(method: &Method, path: &str) -> Result<Found, HttpError> {
     Ok(Found {
         route: Route::Asset(file.to_owned()),
         access: Access::All,
+        socket: false,
         label: "page",
     })
 }

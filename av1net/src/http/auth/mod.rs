@@ -84,7 +84,7 @@ impl Auth {
         Self {
             tokens,
             sessions,
-            hosts: Hosts::new(allowed_hosts, sysinfo::System::host_name()),
+            hosts: Hosts::new(allowed_hosts, sysinfo::System::host_name().ok()),
             tls,
             logins: Buckets::new(LOGINS, LOGIN_ADDRESSES),
         }
