@@ -88,7 +88,7 @@ impl Client {
 }
 
 /// A page's query as the API takes it: several states with commas, names as in JSON.
-fn query_of(query: &PageQuery) -> String {
+pub(crate) fn query_of(query: &PageQuery) -> String {
     let mut text = String::new();
     let mut add = |name: &str, value: &str| {
         let sign = if text.is_empty() { '?' } else { '&' };

@@ -38,6 +38,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 pub use self::address::{BadAddress, DEFAULT_PORT, MasterAddress};
+#[cfg(test)]
+pub(crate) use self::calls::query_of;
 pub use self::connect::{Stream, Trust};
 pub use self::error::ClientError;
 use crate::proto::ErrorBody;

@@ -67,7 +67,10 @@ pub(super) async fn answer(
             app.address,
             app.tls,
             app.auth.worker_token(),
-            input.headers().get(HOST).and_then(|host| host.to_str().ok()),
+            input
+                .headers()
+                .get(HOST)
+                .and_then(|host| host.to_str().ok()),
         )),
         Route::Saved => ok(&core.saved().await?),
         Route::Sync => {

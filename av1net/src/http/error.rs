@@ -74,10 +74,7 @@ pub(super) enum HttpError {
     Range { bytes: u64 },
     /// Whatever else has a name and a status of its own.
     #[error("{}", .body.message)]
-    Told {
-        status: StatusCode,
-        body: ErrorBody,
-    },
+    Told { status: StatusCode, body: ErrorBody },
     #[error("{what}")]
     Internal {
         what: String,
@@ -141,9 +138,7 @@ impl HttpError {
             Self::NotWebSocket => (S::UPGRADE_REQUIRED, "not_websocket"),
             Self::Range { .. } => (S::RANGE_NOT_SATISFIABLE, "no_such_range"),
             Self::Told { status, body } => (*status, &body.kind),
-            Self::Internal { source, .. }
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
+            Self::Internal { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 (S::INSUFFICIENT_STORAGE, "disk_full")
             }
             Self::Internal { .. } => (S::INTERNAL_SERVER_ERROR, "internal"),
@@ -156,9 +151,7 @@ impl HttpError {
         let text = |text: &str| HeaderValue::from_str(text).ok();
         let header = match self {
             Self::Method { allow, .. } => text(allow).map(|allow| (ALLOW, allow)),
-            Self::Unauthorized(_) => {
-                Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-            }
+            Self::Unauthorized(_) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::TooMany { retry_after_s } | Self::Later { retry_after_s, .. } => {
                 Some((RETRY_AFTER, seconds(retry_after_s)))
             }

@@ -45,7 +45,9 @@ impl Activity {
 
 /// A request at work.
 #[derive(Clone, Debug)]
-pub(super) struct AtWork(#[expect(dead_code, reason = "what counts is when it is dropped")] Arc<Ends>);
+pub(super) struct AtWork(
+    #[expect(dead_code, reason = "what counts is when it is dropped")] Arc<Ends>,
+);
 
 #[derive(Debug)]
 struct Ends {
@@ -95,7 +97,11 @@ impl<S> Guarded<S> {
         let timer = match &mut self.reading {
             Some((of, timer)) if *of == step => timer,
             _ => {
-                let wait = if is_first || self.begun == Some(step) { head } else { idle };
+                let wait = if is_first || self.begun == Some(step) {
+                    head
+                } else {
+                    idle
+                };
                 let timer = Box::pin(sleep_until(Instant::now() + wait));
                 &mut self.reading.insert((step, timer)).1
             }

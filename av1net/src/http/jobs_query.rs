@@ -41,7 +41,11 @@ pub(super) fn parse(query: &str) -> Result<PageQuery, HttpError> {
             }
             "search" if value.len() > LONGEST_SEARCH => {
                 let allowed = format!("at most {LONGEST_SEARCH} bytes");
-                return Err(bad("search", &value[..value.floor_char_boundary(40)], allowed));
+                return Err(bad(
+                    "search",
+                    &value[..value.floor_char_boundary(40)],
+                    allowed,
+                ));
             }
             "search" => page.filter.search = Some(value.into_owned()),
             "reason" => page.filter.reason = Some(value.into_owned()),
@@ -72,7 +76,11 @@ fn bad(name: &'static str, value: &str, allowed: String) -> HttpError {
 fn state_of(text: &str) -> Result<JobState, HttpError> {
     JobState::of_name(text).ok_or_else(|| {
         let names = JobState::ALL.map(JobState::name).join(", ");
-        bad("state", text, format!("one or several, with commas, of {names}"))
+        bad(
+            "state",
+            text,
+            format!("one or several, with commas, of {names}"),
+        )
     })
 }
 
@@ -140,7 +148,10 @@ mod tests {
             let error = parse(query).expect_err(query);
             assert_eq!(error.status().as_u16(), 400);
             let told = error.to_string();
-            assert!(words.iter().all(|word| told.contains(word)), "{query}: {told}");
+            assert!(
+                words.iter().all(|word| told.contains(word)),
+                "{query}: {told}"
+            );
         }
         assert!(parse(&format!("search={}", "ä".repeat(600))).is_err());
     }

@@ -76,7 +76,11 @@ fn own_addresses(listening: SocketAddr) -> Vec<IpAddr> {
         Ipv6Addr::UNSPECIFIED.into(),
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     );
-    let routes = if listening.is_ipv4() { vec![v4] } else { vec![v4, v6] };
+    let routes = if listening.is_ipv4() {
+        vec![v4]
+    } else {
+        vec![v4, v6]
+    };
     let own = |(from, to): (IpAddr, IpAddr)| {
         let socket = UdpSocket::bind((from, 0)).ok()?;
         socket.connect((to, 9)).ok()?;
@@ -94,7 +98,10 @@ mod tests {
     fn the_command_has_the_address_that_reached_the_master() {
         let listening = SocketAddr::from(([10, 1, 2, 3], 8090));
         let view = view(listening, false, Some("av1w_x"), Some("nas:8090"));
-        assert_eq!(view.command, "AV1CLI_TOKEN=av1w_x av1cli worker http://nas:8090");
+        assert_eq!(
+            view.command,
+            "AV1CLI_TOKEN=av1w_x av1cli worker http://nas:8090"
+        );
         assert_eq!(view.addresses, ["http://10.1.2.3:8090"]);
     }
 

@@ -141,7 +141,11 @@ impl HttpMetrics {
             Unit::Seconds,
             self.latencies.clone(),
         );
-        registry.register("websockets", "WebSockets that are open", self.sockets.clone());
+        registry.register(
+            "websockets",
+            "WebSockets that are open",
+            self.sockets.clone(),
+        );
         registry.register(
             "connections_refused",
             "Connections turned away for lack of room",
@@ -195,10 +199,23 @@ fn register_master(registry: &mut Registry, master: &Metrics) {
     let waiting = waiting.map(|state| status.jobs.get(&state).copied().unwrap_or(0));
     let depth = waiting.iter().sum::<u64>() as f64;
     gauge(registry, "queue_depth", "Jobs that wait", depth);
-    gauge(registry, "files", "Files that are known", status.files as f64);
+    gauge(
+        registry,
+        "files",
+        "Files that are known",
+        status.files as f64,
+    );
     let bytes = [
-        ("library_bytes", "Bytes of all files now", status.library_bytes as f64),
-        ("saved_bytes", "Bytes saved by all replacements", status.saved_bytes as f64),
+        (
+            "library_bytes",
+            "Bytes of all files now",
+            status.library_bytes as f64,
+        ),
+        (
+            "saved_bytes",
+            "Bytes saved by all replacements",
+            status.saved_bytes as f64,
+        ),
         (
             "replaced_source_bytes",
             "Bytes of all sources that were replaced",
@@ -208,7 +225,12 @@ fn register_master(registry: &mut Registry, master: &Metrics) {
     for (name, help, value) in bytes {
         gauge(registry, name, help, value);
     }
-    gauge(registry, "slots", "Encodes that could run", f64::from(status.slots));
+    gauge(
+        registry,
+        "slots",
+        "Encodes that could run",
+        f64::from(status.slots),
+    );
     let busy = f64::from(status.busy_slots);
     gauge(registry, "busy_slots", "Encodes that run", busy);
     let paused = f64::from(u8::from(status.paused));
@@ -216,8 +238,16 @@ fn register_master(registry: &mut Registry, master: &Metrics) {
     register_fps(registry, &master.worker_fps);
     let counters = [
         ("frames", "Frames of all replacements", master.frames),
-        ("lease_expiries", "Leases that ran out", master.lease_expiries),
-        ("fenced", "Words that came with a lease that was gone", master.fenced),
+        (
+            "lease_expiries",
+            "Leases that ran out",
+            master.lease_expiries,
+        ),
+        (
+            "fenced",
+            "Words that came with a lease that was gone",
+            master.fenced,
+        ),
     ];
     for (name, help, value) in counters {
         registry.register(name, help, ConstCounter::new(value));
@@ -246,7 +276,12 @@ fn register_process(registry: &mut Registry) {
     );
     if let Some(process) = system.process(pid) {
         let bytes = process.memory() as f64;
-        gauge(registry, "process_resident_memory_bytes", "Memory of the master", bytes);
+        gauge(
+            registry,
+            "process_resident_memory_bytes",
+            "Memory of the master",
+            bytes,
+        );
     }
 }
 
@@ -259,8 +294,18 @@ mod tests {
     #[tokio::test]
     async fn every_number_is_in_the_text() {
         let http = HttpMetrics::new();
-        http.answered(&Method::GET, "/api/v1/jobs/{id}", StatusCode::OK, Duration::from_millis(3));
-        http.answered(&Method::DELETE, "none", StatusCode::NOT_FOUND, Duration::ZERO);
+        http.answered(
+            &Method::GET,
+            "/api/v1/jobs/{id}",
+            StatusCode::OK,
+            Duration::from_millis(3),
+        );
+        http.answered(
+            &Method::DELETE,
+            "none",
+            StatusCode::NOT_FOUND,
+            Duration::ZERO,
+        );
         http.connection_refused();
         let open = http.socket("worker");
         drop(http.socket("worker"));

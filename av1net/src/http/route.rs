@@ -25,36 +25,36 @@ pub(super) enum Access {
 /// A call of the API, with what its path holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    Health,               // GET /healthz
-    Ready,                // GET /readyz
-    Metrics,              // GET /metrics
-    OpenApi,              // GET /api/v1/openapi.json
-    Login,                // POST /api/v1/login
-    Logout,               // POST /api/v1/logout
-    Session,              // GET /api/v1/session
-    Status,               // GET /api/v1/status
-    Jobs,                 // GET /api/v1/jobs
-    Job(JobId),           // GET /api/v1/jobs/{id}
-    Plan(JobId),          // GET /api/v1/jobs/{id}/plan
-    Frame(JobId),         // GET /api/v1/jobs/{id}/frame
-    Act,                  // POST /api/v1/jobs/actions
-    Workers,              // GET /api/v1/workers
-    SetWorker(WorkerId),  // POST /api/v1/workers/{id}/settings
-    Scan,                 // POST /api/v1/scan
-    Pause,                // POST /api/v1/pause
-    Resume,               // POST /api/v1/resume
-    Config,               // GET /api/v1/config
-    Join,                 // GET /api/v1/join
-    Saved,                // GET /api/v1/saved
-    Live,                 // GET /api/v1/live, WebSocket
-    Sync,                 // POST /api/v1/worker/sync
-    WorkerSocket,         // GET /api/v1/worker/ws, WebSocket
-    Source(Film),         // GET /api/v1/films/{job}/{epoch}/source
-    SourceHash(Film),     // GET /api/v1/films/{job}/{epoch}/source-hash
-    PutResult(Film),      // PUT /api/v1/films/{job}/{epoch}/result
-    ResultState(Film),    // GET /api/v1/films/{job}/{epoch}/result
-    Finish(Film),         // POST /api/v1/films/{job}/{epoch}/finish
-    Asset(String),        // GET / and whatever else the page is made of
+    Health,              // GET /healthz
+    Ready,               // GET /readyz
+    Metrics,             // GET /metrics
+    OpenApi,             // GET /api/v1/openapi.json
+    Login,               // POST /api/v1/login
+    Logout,              // POST /api/v1/logout
+    Session,             // GET /api/v1/session
+    Status,              // GET /api/v1/status
+    Jobs,                // GET /api/v1/jobs
+    Job(JobId),          // GET /api/v1/jobs/{id}
+    Plan(JobId),         // GET /api/v1/jobs/{id}/plan
+    Frame(JobId),        // GET /api/v1/jobs/{id}/frame
+    Act,                 // POST /api/v1/jobs/actions
+    Workers,             // GET /api/v1/workers
+    SetWorker(WorkerId), // POST /api/v1/workers/{id}/settings
+    Scan,                // POST /api/v1/scan
+    Pause,               // POST /api/v1/pause
+    Resume,              // POST /api/v1/resume
+    Config,              // GET /api/v1/config
+    Join,                // GET /api/v1/join
+    Saved,               // GET /api/v1/saved
+    Live,                // GET /api/v1/live, WebSocket
+    Sync,                // POST /api/v1/worker/sync
+    WorkerSocket,        // GET /api/v1/worker/ws, WebSocket
+    Source(Film),        // GET /api/v1/films/{job}/{epoch}/source
+    SourceHash(Film),    // GET /api/v1/films/{job}/{epoch}/source-hash
+    PutResult(Film),     // PUT /api/v1/films/{job}/{epoch}/result
+    ResultState(Film),   // GET /api/v1/films/{job}/{epoch}/result
+    Finish(Film),        // POST /api/v1/films/{job}/{epoch}/finish
+    Asset(String),       // GET / and whatever else the page is made of
 }
 
 /// A film on its way over HTTP.
@@ -214,11 +214,7 @@ impl Router {
     }
 }
 
-fn not_allowed<'a>(
-    method: &Method,
-    path: &str,
-    rows: impl Iterator<Item = &'a Row>,
-) -> HttpError {
+fn not_allowed<'a>(method: &Method, path: &str, rows: impl Iterator<Item = &'a Row>) -> HttpError {
     let mut allow = Vec::new();
     for row in rows {
         allow.push(row.method.as_str());
@@ -278,7 +274,11 @@ mod tests {
         };
         for (method, path, route) in [
             (Method::GET, "/", Route::Asset("index.html".to_owned())),
-            (Method::GET, "/app/main.js", Route::Asset("app/main.js".to_owned())),
+            (
+                Method::GET,
+                "/app/main.js",
+                Route::Asset("app/main.js".to_owned()),
+            ),
             (Method::GET, "/a%20b.js", Route::Asset("a b.js".to_owned())),
             (Method::GET, "/healthz", Route::Health),
             (Method::HEAD, "/healthz", Route::Health),
@@ -292,9 +292,21 @@ mod tests {
                 Route::SetWorker(WorkerId("a/b".to_owned())),
             ),
             (Method::GET, "/api/v1/worker/ws", Route::WorkerSocket),
-            (Method::PUT, "/api/v1/films/7/3/result", Route::PutResult(film)),
-            (Method::GET, "/api/v1/films/7/3/result", Route::ResultState(film)),
-            (Method::GET, "/api/v1/films/7/3/source-hash", Route::SourceHash(film)),
+            (
+                Method::PUT,
+                "/api/v1/films/7/3/result",
+                Route::PutResult(film),
+            ),
+            (
+                Method::GET,
+                "/api/v1/films/7/3/result",
+                Route::ResultState(film),
+            ),
+            (
+                Method::GET,
+                "/api/v1/films/7/3/source-hash",
+                Route::SourceHash(film),
+            ),
         ] {
             assert_eq!(find(method, path).expect(path).route, route, "{path}");
         }

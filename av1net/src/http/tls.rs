@@ -118,12 +118,25 @@ mod tests {
             ("", key.as_str(), "cert.pem", "no certificate"),
             (&certificate, "", "key.pem", "no private key"),
             (&certificate, &certificate, "key.pem", "no private key"),
-            (&certificate, &foreign, "cert.pem", "belong to the certificate"),
-            ("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----", &key, "cert.pem", "no PEM"),
+            (
+                &certificate,
+                &foreign,
+                "cert.pem",
+                "belong to the certificate",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----",
+                &key,
+                "cert.pem",
+                "no PEM",
+            ),
         ] {
             let files = files(folder.path(), certificate, key);
             let error = files.acceptor().err().expect(what).to_string();
-            assert!(error.contains(file) && error.contains(what), "{what}: {error}");
+            assert!(
+                error.contains(file) && error.contains(what),
+                "{what}: {error}"
+            );
         }
         assert!(files(folder.path(), &certificate, &key).acceptor().is_ok());
 
@@ -132,7 +145,10 @@ mod tests {
             key: folder.path().join("key.pem"),
         };
         let error = missing.acceptor().err().expect("refused").to_string();
-        assert!(error.contains("none.pem") && error.contains("cannot be read"), "{error}");
+        assert!(
+            error.contains("none.pem") && error.contains("cannot be read"),
+            "{error}"
+        );
         let half = TlsFiles::of(Some(Path::new("c.pem")), None);
         assert!(half.expect_err("refused").to_string().contains("tls_key"));
         assert_eq!(TlsFiles::of(None, None).expect("none"), None);

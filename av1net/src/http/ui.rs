@@ -98,7 +98,9 @@ impl Ui {
         for (name, value) in fixed {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        debug_assert!(response.status() != StatusCode::OK || response.headers().contains_key(CONTENT_TYPE));
+        debug_assert!(
+            response.status() != StatusCode::OK || response.headers().contains_key(CONTENT_TYPE)
+        );
         Ok(response)
     }
 }
@@ -155,7 +157,9 @@ fn kind_of(path: &str) -> &'static str {
 /// Whether gzip is among what the browser takes (RFC 9110, 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter();
-    let items = values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let items = values
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
     for item in items {
         let mut parts = item.split(';').map(str::trim);
         let coding = parts.next().unwrap_or_default();
@@ -201,7 +205,11 @@ mod tests {
             ("xgzip", false),
             ("", false),
         ] {
-            assert_eq!(takes_gzip(&headers(&[(ACCEPT_ENCODING, value)])), takes, "{value}");
+            assert_eq!(
+                takes_gzip(&headers(&[(ACCEPT_ENCODING, value)])),
+                takes,
+                "{value}"
+            );
         }
         assert!(!takes_gzip(&HeaderMap::new()));
     }
@@ -211,7 +219,9 @@ mod tests {
         let ui = Ui::new();
         let accept = (ACCEPT_ENCODING, "gzip");
         let plain = ui.file("index.html", &HeaderMap::new()).expect("there");
-        let packed = ui.file("index.html", &headers(&[accept.clone()])).expect("there");
+        let packed = ui
+            .file("index.html", &headers(&[accept.clone()]))
+            .expect("there");
         assert_eq!(plain.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         assert_eq!(plain.headers()[CACHE_CONTROL], "no-cache");
         assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
@@ -221,13 +231,23 @@ mod tests {
         let again = ui.file("index.html", &known).expect("there");
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         known.insert(IF_NONE_MATCH, HeaderValue::from_static("\"x\", W/\"y\""));
-        assert_eq!(ui.file("index.html", &known).expect("there").status(), StatusCode::OK);
+        assert_eq!(
+            ui.file("index.html", &known).expect("there").status(),
+            StatusCode::OK
+        );
     }
 
     #[test]
     fn nothing_outside_the_folder_is_served() {
         let ui = Ui::new();
-        for path in ["", "..", "../openapi.json", "../../Cargo.toml", "/etc/passwd", "no.js"] {
+        for path in [
+            "",
+            "..",
+            "../openapi.json",
+            "../../Cargo.toml",
+            "/etc/passwd",
+            "no.js",
+        ] {
             let Err(error) = ui.file(path, &HeaderMap::new()) else {
                 panic!("{path} is served");
             };

@@ -120,7 +120,10 @@ impl Auth {
 
     fn session(&self, headers: &HeaderMap) -> Option<(Role, String)> {
         let name = self.cookie_name();
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|c| c.to_str().ok());
+        let cookies = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|c| c.to_str().ok());
         let mut pairs = cookies.flat_map(|cookies| cookies.split(';'));
         pairs.find_map(|pair| {
             let secret = pair.trim().strip_prefix(name)?.strip_prefix('=')?;
@@ -251,9 +254,8 @@ impl Auth {
     fn cookie(&self, secret: &str, age_s: u64) -> Option<HeaderValue> {
         let name = self.cookie_name();
         let secure = if self.tls { "; Secure" } else { "" };
-        let text = format!(
-            "{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age_s}{secure}"
-        );
+        let text =
+            format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age_s}{secure}");
         HeaderValue::from_str(&text).ok()
     }
 }

@@ -157,8 +157,12 @@ mod tests {
         let file = Some(state.path().join("sessions.json"));
         let (now, tokens) = (UnixMs(1_000), tokens());
         let sessions = Sessions::open(file.clone(), &tokens, now);
-        let admin = sessions.begin(Role::Admin, &tokens.admin, now).expect("begun");
-        let read = sessions.begin(Role::Read, &tokens.read, now).expect("begun");
+        let admin = sessions
+            .begin(Role::Admin, &tokens.admin, now)
+            .expect("begun");
+        let read = sessions
+            .begin(Role::Read, &tokens.read, now)
+            .expect("begun");
         let text = std::fs::read_to_string(file.as_ref().expect("a file")).expect("kept");
         assert!(!text.contains(&admin), "a stolen file logs nobody in");
 
@@ -184,10 +188,14 @@ mod tests {
     fn there_are_never_more_than_so_many() {
         let (now, tokens) = (UnixMs(0), tokens());
         let sessions = Sessions::open(None, &tokens, now);
-        let first = sessions.begin(Role::Admin, &tokens.admin, now).expect("begun");
+        let first = sessions
+            .begin(Role::Admin, &tokens.admin, now)
+            .expect("begun");
         for n in 1..=MOST {
             let later = UnixMs(i64::try_from(n).expect("small"));
-            sessions.begin(Role::Read, &tokens.read, later).expect("begun");
+            sessions
+                .begin(Role::Read, &tokens.read, later)
+                .expect("begun");
         }
         assert_eq!(sessions.known().len(), MOST);
         assert_eq!(sessions.role_of(&first, now), None);

@@ -181,7 +181,10 @@ mod tests {
         ] {
             std::fs::write(&path, &text).expect("written");
             let error = Tokens::open(state.path()).expect_err("refused").to_string();
-            assert!(error.contains("tokens.json") && error.contains("remove"), "{error}");
+            assert!(
+                error.contains("tokens.json") && error.contains("remove"),
+                "{error}"
+            );
             assert_eq!(std::fs::read_to_string(&path).expect("kept"), text);
         }
     }

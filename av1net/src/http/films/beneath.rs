@@ -93,23 +93,36 @@ mod tests {
         symlink("../secret", root.join("link.mkv")).expect("linked");
         symlink("a", root.join("folder")).expect("linked");
         symlink(&root, folder.path().join("root")).expect("linked");
-        let root_fd = || {
-            OwnedFd::from(File::open(&root).expect("the root"))
-        };
+        let root_fd = || OwnedFd::from(File::open(&root).expect("the root"));
 
         let mut text = String::new();
         let through_link = folder.path().join("root");
         let mut file = open(&through_link, Path::new("a/b/film.mkv")).expect("opened");
         file.read_to_string(&mut text).expect("read");
         assert_eq!(text, "film");
-        let mut file = File::from(by_components(&root_fd(), Path::new("a/b/film.mkv")).expect("opened"));
+        let mut file =
+            File::from(by_components(&root_fd(), Path::new("a/b/film.mkv")).expect("opened"));
         file.read_to_string(&mut text).expect("read");
         assert_eq!(text, "filmfilm");
 
-        for path in ["link.mkv", "folder/b/film.mkv", "../secret", "a/../../secret", "/etc/passwd", "none", ""] {
+        for path in [
+            "link.mkv",
+            "folder/b/film.mkv",
+            "../secret",
+            "a/../../secret",
+            "/etc/passwd",
+            "none",
+            "",
+        ] {
             assert!(open(&root, Path::new(path)).is_err(), "{path}");
-            assert!(by_components(&root_fd(), Path::new(path)).is_err(), "{path} by components");
+            assert!(
+                by_components(&root_fd(), Path::new(path)).is_err(),
+                "{path} by components"
+            );
         }
-        assert!(open(&root, Path::new("a/b")).is_err(), "a folder is no film");
+        assert!(
+            open(&root, Path::new("a/b")).is_err(),
+            "a folder is no film"
+        );
     }
 }

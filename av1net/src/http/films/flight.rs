@@ -64,7 +64,10 @@ where
     /// What the work of `key` came to, if it was done and is remembered.
     pub(super) fn known(&self, key: &K) -> Option<V> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.all.get(key).and_then(|outcome| outcome.borrow().clone())
+        state
+            .all
+            .get(key)
+            .and_then(|outcome| outcome.borrow().clone())
     }
 
     fn begun<W>(&self, key: K, is_kept: fn(&V) -> bool, work: impl FnOnce() -> W) -> Outcome<V>
@@ -115,13 +118,19 @@ mod tests {
         let runs = Arc::new(AtomicU32::new(0));
         let ask = |patience| {
             let runs = Arc::clone(&runs);
-            flights.join(7, patience, |_| true, || async move {
-                tokio::time::sleep(Duration::from_secs(10)).await;
-                runs.fetch_add(1, Ordering::SeqCst) + 1
-            })
+            flights.join(
+                7,
+                patience,
+                |_| true,
+                || async move {
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    runs.fetch_add(1, Ordering::SeqCst) + 1
+                },
+            )
         };
         assert_eq!(ask(SOON).await, None);
-        let (first, second) = tokio::join!(ask(Duration::from_secs(20)), ask(Duration::from_secs(20)));
+        let (first, second) =
+            tokio::join!(ask(Duration::from_secs(20)), ask(Duration::from_secs(20)));
         assert_eq!((first, second), (Some(1), Some(1)));
         assert_eq!(ask(SOON).await, Some(1), "remembered");
         assert_eq!(flights.known(&7), Some(1));

@@ -79,13 +79,19 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> HttpError {
 /// How much of the output is here.
 pub(crate) async fn state(app: &App, film: Film) -> Result<Response<Body>, HttpError> {
     if let Some(Ok(received_bytes)) = app.films.deliveries.known(&film) {
-        return Ok(respond::json(StatusCode::OK, &ResultState { received_bytes }));
+        return Ok(respond::json(
+            StatusCode::OK,
+            &ResultState { received_bytes },
+        ));
     }
     // Refuses a lease that is gone.
     app.core.source_of(film.job, film.epoch).await?;
     let folder = app.core.incoming_folder(film.job, film.epoch);
     let received_bytes = received(&folder).map_err(failed("what was delivered cannot be read"))?;
-    Ok(respond::json(StatusCode::OK, &ResultState { received_bytes }))
+    Ok(respond::json(
+        StatusCode::OK,
+        &ResultState { received_bytes },
+    ))
 }
 
 /// Bytes that were checked, and are there.
@@ -176,7 +182,10 @@ pub(crate) async fn put(
         drain(&mut body).await;
     }
     let received_bytes = taken?;
-    Ok(respond::json(StatusCode::OK, &ResultState { received_bytes }))
+    Ok(respond::json(
+        StatusCode::OK,
+        &ResultState { received_bytes },
+    ))
 }
 
 async fn take(
@@ -324,7 +333,10 @@ pub(crate) async fn finish(
         let app = Arc::clone(app);
         move || async move { deliver(&app, film, whole.bytes, hash).await }
     };
-    let delivered = app.films.deliveries.join(film, PATIENCE, Result::is_ok, work);
+    let delivered = app
+        .films
+        .deliveries
+        .join(film, PATIENCE, Result::is_ok, work);
     match delivered.await {
         Some(Ok(_)) => Ok(respond::empty(StatusCode::NO_CONTENT)),
         Some(Err(error)) => Err(error.into()),
@@ -336,12 +348,7 @@ pub(crate) async fn finish(
     }
 }
 
-async fn deliver(
-    app: &App,
-    film: Film,
-    bytes: u64,
-    hash: blake3::Hash,
-) -> Result<u64, ApiError> {
+async fn deliver(app: &App, film: Film, bytes: u64, hash: blake3::Hash) -> Result<u64, ApiError> {
     app.core.source_of(film.job, film.epoch).await?;
     let folder = app.core.incoming_folder(film.job, film.epoch);
     let busy = |error: HttpError| ApiError {
@@ -354,7 +361,9 @@ async fn deliver(
     let file = checked
         .await
         .map_err(|error| ApiError::new(500, "internal", error.to_string()))??;
-    app.core.delivered(film.job, film.epoch, file, bytes).await?;
+    app.core
+        .delivered(film.job, film.epoch, file, bytes)
+        .await?;
     Ok(bytes)
 }
 

@@ -90,7 +90,11 @@ pub(crate) async fn source(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, HttpError> {
     let (file, identity, _) = open(app, film).await?;
-    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok())
+    };
     let etag = identity.etag();
     // With another content in the meantime a part of it is of no use (RFC 9110, 13.1.5).
     let is_same = headers.get(IF_RANGE).is_none_or(|known| *known == etag);

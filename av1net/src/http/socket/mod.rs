@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::http::Request;
 use hyper::Response;
+use hyper::http::Request;
 use hyper_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use hyper_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use hyper_tungstenite::tungstenite::{Error, Message, Utf8Bytes, error::CapacityError};
@@ -143,7 +143,10 @@ impl End {
     /// The other side, or the line, is gone: there is nobody to say it to.
     const GONE: Self = Self::new(CloseCode::Abnormal, "");
     /// 1012 (IANA's registry): it is worth coming back in a moment.
-    const RESTART: Self = Self::new(CloseCode::Restart, "the master is ending; come back in a moment");
+    const RESTART: Self = Self::new(
+        CloseCode::Restart,
+        "the master is ending; come back in a moment",
+    );
 }
 
 impl Line {
@@ -187,7 +190,10 @@ impl Line {
         let silence = self.heard.elapsed();
         let every = self.app.limits.ping_every;
         if silence >= every * SILENCES {
-            return Err(End::new(CloseCode::Policy, "nothing was heard for too long"));
+            return Err(End::new(
+                CloseCode::Policy,
+                "nothing was heard for too long",
+            ));
         }
         if silence >= every {
             self.send(Message::Ping(bytes::Bytes::new())).await?;
@@ -197,7 +203,9 @@ impl Line {
 
     /// Slows down who speaks too often, by reading no further.
     async fn pace(&mut self) -> Result<(), End> {
-        let wait = self.bucket.owe(self.app.limits.message_rate, Instant::now());
+        let wait = self
+            .bucket
+            .owe(self.app.limits.message_rate, Instant::now());
         if wait.is_zero() {
             return Ok(());
         }
