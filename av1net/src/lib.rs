@@ -19,6 +19,7 @@ pub mod api;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod job;
 pub mod lease;
 pub mod master;

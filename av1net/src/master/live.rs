@@ -100,6 +100,11 @@ impl Live {
         let _ = self.sender.send(text);
     }
 
+    #[cfg(test)]
+    pub(super) fn say(&self, text: Arc<str>) {
+        let _ = self.sender.send(text);
+    }
+
     /// Deltas are missing from here on: nobody can take the feed up before it.
     fn forget(&self) {
         let mut inner = self.inner();

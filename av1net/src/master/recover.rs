@@ -3,10 +3,14 @@
 //! worker that wakes up can no longer replace, and either it has already or it never
 //! will.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use av1core::Revocation;
+
 use super::core::Core;
-use crate::job::{Job, JobEvent, JobState};
+use super::disk::{file_id, relative};
+use crate::job::{Committed, Job, JobEvent, JobState};
 
 /// Between two tries where the root is not mounted or the disk refuses.
 const AGAIN: Duration = Duration::from_secs(15);
@@ -49,11 +53,34 @@ impl Core {
         let staged = job.staged.clone();
         let staged = staged.ok_or("the store does not say what was staged")?;
         let job = job.clone();
-        let found = move || -> Result<JobEvent, String> {
-            let _ = (&source, &staged, &root, &job);
-            Err("what became of it cannot be found out yet".to_owned())
+        let found = move || {
+            let revocation = av1core::revoke(&source, &staged.token, staged.bytes);
+            let revocation = revocation.map_err(|error| error.to_string())?;
+            event_of(&job, &root, revocation)
         };
         let found = tokio::task::spawn_blocking(found).await;
         found.map_err(|error| error.to_string())?
     }
+}
+
+fn event_of(job: &Job, root: &std::path::Path, found: Revocation) -> Result<JobEvent, String> {
+    let path: PathBuf = match found {
+        Revocation::Committed { path } => path,
+        Revocation::Revoked | Revocation::Nothing => return Ok(JobEvent::NotCommitted),
+        _ => return Err("the engine found something that this version does not know".to_owned()),
+    };
+    let file = file_id(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let relative = relative(&path, root).ok_or("the output lies outside its media directory")?;
+    Ok(JobEvent::Committed {
+        committed: Committed {
+            path: relative,
+            file,
+            source_bytes: job.file.bytes,
+            // What the worker would have told went with it.
+            frames: 0,
+            elapsed_ms: 0,
+            encoder: String::new(),
+            warnings: Vec::new(),
+        },
+    })
 }

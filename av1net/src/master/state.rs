@@ -63,10 +63,6 @@ impl Worker {
         }
     }
 
-    pub(super) fn session(&self) -> Option<&SessionId> {
-        self.report.as_ref().map(|report| &report.session)
-    }
-
     pub(super) fn remember(&mut self, report: WorkerReport, now: UnixMs) {
         let load = &report.load;
         let memory = load.memory_used_bytes as f32 / load.memory_total_bytes.max(1) as f32;

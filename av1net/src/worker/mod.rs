@@ -13,6 +13,7 @@
 //! never a silent one. A connection that is lost comes back by itself, and what runs
 //! goes on meanwhile.
 
+pub mod child;
 mod config;
 mod control;
 mod death;

@@ -1,0 +1,382 @@
+//! When which media directory is scanned: at the start, again and again, when asked,
+//! when a file that was changing has settled, and when a watched folder changes. One
+//! scan at a time; a directory that is not there is asked for again, and nothing of it
+//! is forgotten.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Core, unexpected};
+use super::error::ApiError;
+use super::roots::Root;
+use crate::api::ScanRequest;
+use crate::clock;
+use crate::roots;
+use crate::scan::{
+    Ledger, LookAgain, Remembered, ScanEnd, ScanOptions, ScanReport, ScanRoot, ScanRules, Seen,
+    Touched, scan_touched,
+};
+use crate::store::{Done, Op, RootRecord, ScanChange, ScanCounts, ScanRow, StoreError};
+use crate::units::{DiskPath, RelPath, RootId, UnixMs};
+
+/// How often it is asked whether the media directories are there. A stat of each.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A scan that was asked for.
+struct Wanted {
+    force: bool,
+    touched: Touched,
+}
+
+/// The task that scans.
+struct Scanner {
+    core: Core,
+    wanted: BTreeMap<PathBuf, Wanted>,
+    later: Vec<(PathBuf, LookAgain)>,
+    cancel: CancellationToken,
+}
+
+impl Core {
+    /// Looks at the media directories and then goes on scanning until `cancel`.
+    pub(super) fn start_scans(
+        &self,
+        mut requests: mpsc::Receiver<ScanRequest>,
+        cancel: CancellationToken,
+    ) -> JoinHandle<()> {
+        let mut scanner = Scanner {
+            core: self.clone(),
+            wanted: BTreeMap::new(),
+            later: Vec::new(),
+            cancel: cancel.clone(),
+        };
+        tokio::spawn(async move {
+            let mut rescan = clock::now();
+            while !cancel.is_cancelled() {
+                let every_ms = scanner.every_ms();
+                if let Err(error) = scanner.core.look_at_roots().await {
+                    tracing::error!(%error, "the media directories are not looked at");
+                }
+                if clock::now() >= rescan {
+                    scanner.want_all(false);
+                    rescan = every_ms.map_or(UnixMs(i64::MAX), |ms| clock::now().plus_ms(ms));
+                }
+                scanner.settle();
+                scanner.scan_wanted().await;
+                let wait = scanner.wait(rescan);
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                    request = requests.recv() => match request {
+                        Some(request) => scanner.want(&request),
+                        None => return,
+                    },
+                }
+            }
+        })
+    }
+
+    /// Asks each media directory whether it is there, and marks what is new.
+    pub(super) async fn look_at_roots(&self) -> Result<(), ApiError> {
+        let known = self.0.store.read(|store| store.roots()).await?;
+        let directories = self.settings().loaded.config.media_directories.clone();
+        let records = known.clone();
+        let found = spawn_blocking(move || roots::open(&directories, &records, clock::now()))
+            .await
+            .map_err(|error| ApiError::new(500, "unexpected", error.to_string()))?
+            .map_err(|overlap| ApiError::new(409, "roots_overlap", overlap.to_string()))?;
+        for root in &found {
+            let Some(id) = root.id.clone() else { continue };
+            let path = DiskPath::from(root.path.clone()).to_string();
+            let old = known.iter().find(|record| record.id == id);
+            if old.is_none_or(|old| old.path != path) && root.state.is_readable() {
+                let scanned = old.and_then(|old| old.scanned);
+                let record = RootRecord { id, path, scanned };
+                self.write(Op::PutRoot(record)).await?;
+            }
+        }
+        if self.0.roots.take(found, &known) {
+            for root in self.0.roots.views() {
+                tracing::info!(path = root.path, problem = root.problem, "media directory");
+            }
+            self.0.live.touch_status();
+            self.more_pending(usize::MAX);
+        }
+        Ok(())
+    }
+
+    /// What a scan of this directory is to be told.
+    async fn remembered(&self, id: &RootId) -> Remembered {
+        let name = setting(id);
+        let text = self.0.store.read(move |store| store.setting(&name)).await;
+        let text = text.ok().flatten().unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+fn setting(id: &RootId) -> String {
+    format!("scan:{id}")
+}
+
+impl Scanner {
+    fn every_ms(&self) -> Option<i64> {
+        let seconds = self.core.settings().loaded.config.rescan_s;
+        (seconds > 0).then(|| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX))
+    }
+
+    fn want_all(&mut self, force: bool) {
+        for root in self.core.0.roots.list() {
+            let touched = Touched::everything();
+            self.wanted.insert(root.path, Wanted { force, touched });
+        }
+    }
+
+    fn want(&mut self, request: &ScanRequest) {
+        match &request.root {
+            None => self.want_all(request.force),
+            Some(id) => {
+                let path = self.core.0.roots.path_of(id);
+                let (force, touched) = (request.force, Touched::everything());
+                self.wanted
+                    .extend(path.map(|path| (path, Wanted { force, touched })));
+            }
+        }
+    }
+
+    /// What had been changing, and has settled.
+    fn settle(&mut self) {
+        let now = clock::now();
+        let (due, later) = std::mem::take(&mut self.later)
+            .into_iter()
+            .partition(|(_, again)| again.at <= now);
+        self.later = later;
+        for (path, again) in due {
+            let wanted = self.wanted.entry(path).or_insert(Wanted {
+                force: false,
+                touched: Touched::default(),
+            });
+            wanted.touched.absorb(again.touched);
+        }
+    }
+
+    fn wait(&self, rescan: UnixMs) -> Duration {
+        let now = clock::now();
+        let next = self.later.iter().map(|(_, again)| again.at);
+        let next = next.chain([rescan]).min().unwrap_or(rescan);
+        let ms = u64::try_from(next.ms_since(now)).unwrap_or(0);
+        Duration::from_millis(ms.max(20)).min(LOOK)
+    }
+
+    async fn scan_wanted(&mut self) {
+        for (path, wanted) in std::mem::take(&mut self.wanted) {
+            let roots = self.core.0.roots.list();
+            let root = roots.iter().find(|root| root.path == path);
+            let Some(root) = root.filter(|root| root.state.is_readable()) else {
+                continue;
+            };
+            match self.scan(root, &roots, wanted).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "the scan failed");
+                    self.core.0.roots.update(&path, |root| {
+                        root.scanning_files = None;
+                        root.note = Some(format!("the last scan failed: {error}"));
+                    });
+                    self.core.0.live.touch_status();
+                }
+            }
+        }
+    }
+
+    async fn scan(&mut self, root: &Root, all: &[Root], wanted: Wanted) -> Result<(), ApiError> {
+        let Some(id) = root.id.clone() else {
+            return Ok(());
+        };
+        let config = self.core.settings();
+        let rules = ScanRules::of(&config.loaded.config)
+            .map_err(|why| ApiError::new(500, "configuration", why))?;
+        let mut options = ScanOptions::new(rules);
+        options.force = wanted.force;
+        let others = all.iter().filter_map(|other| other.id.clone());
+        let scan_root = ScanRoot {
+            path: root.path.clone(),
+            others: others.filter(|other| *other != id).collect(),
+            remembered: self.core.remembered(&id).await,
+            id: id.clone(),
+        };
+        let everything = wanted.touched.everything;
+        let mut ledger = StoreLedger::new(self.core.clone(), root.path.clone(), id.clone());
+        let cancel = self.cancel.clone();
+        let begun = clock::now();
+        let report = spawn_blocking(move || {
+            scan_touched(&scan_root, &wanted.touched, &options, &mut ledger, &cancel)
+        })
+        .await
+        .map_err(|error| ApiError::new(500, "unexpected", error.to_string()))?
+        .map_err(|error| ApiError::new(503, "scan_failed", error.to_string()))?;
+        tracing::info!(
+            path = %root.path.display(), films = report.seen.films, counts = ?report.counts,
+            ms = clock::now().ms_since(begun), "scanned",
+        );
+        self.ended(root, id, everything, report).await
+    }
+
+    async fn ended(
+        &mut self,
+        root: &Root,
+        id: RootId,
+        everything: bool,
+        report: ScanReport,
+    ) -> Result<(), ApiError> {
+        let core = &self.core;
+        let complete = everything && report.end == ScanEnd::Complete;
+        let scanned = complete.then(clock::now);
+        core.0.roots.update(&root.path, |root| {
+            root.scanning_files = None;
+            root.note = note(&report);
+            root.scanned = scanned.or(root.scanned);
+        });
+        if complete {
+            let path = DiskPath::from(root.path.clone()).to_string();
+            let name = setting(&id);
+            core.write(Op::PutRoot(RootRecord { id, path, scanned }))
+                .await?;
+            let value = serde_json::to_string(&report.remembered).ok();
+            core.write(Op::PutSetting { name, value }).await?;
+        }
+        if let Some(again) = report.look_again {
+            self.later.push((root.path.clone(), again));
+        }
+        let ScanCounts {
+            added,
+            changed,
+            gone,
+        } = report.counts;
+        if added + changed + gone > 0 || everything {
+            core.refresh_counters().await?;
+            core.0.live.touch_status();
+        }
+        if added + changed > 0 {
+            core.more_pending(usize::try_from(added + changed).unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+}
+
+/// What a person should know of a scan.
+fn note(report: &ScanReport) -> Option<String> {
+    if let ScanEnd::RootLost(why) = &report.end {
+        return Some(why.clone());
+    }
+    if let Some(found) = &report.suspicious {
+        return Some(format!(
+            "{} of {} known films were not found, which is not believed; if they are gone, scan \
+             with force",
+            found.missing, found.known
+        ));
+    }
+    let first = report.troubles.first()?;
+    let place = first.path.as_ref().map(ToString::to_string);
+    Some(format!(
+        "{} could not be looked at ({}){}",
+        place.unwrap_or_else(|| "it".to_owned()),
+        first.message,
+        match report.troubles_total {
+            0 | 1 => String::new(),
+            total => format!(", and {} more", total - 1),
+        }
+    ))
+}
+
+/// The store, as a scan on a blocking thread sees it. One piece is written while the
+/// next is found.
+struct StoreLedger {
+    core: Core,
+    path: PathBuf,
+    id: RootId,
+    runtime: tokio::runtime::Handle,
+    writing: Option<JoinHandle<Result<ScanCounts, StoreError>>>,
+    counts: ScanCounts,
+}
+
+impl StoreLedger {
+    fn new(core: Core, path: PathBuf, id: RootId) -> Self {
+        Self {
+            core,
+            path,
+            id,
+            runtime: tokio::runtime::Handle::current(),
+            writing: None,
+            counts: ScanCounts::default(),
+        }
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if let Some(writing) = self.writing.take() {
+            let counts = self.runtime.block_on(writing);
+            self.counts += counts.map_err(|error| StoreError::Database(error.to_string()))??;
+        }
+        Ok(())
+    }
+}
+
+impl Ledger for StoreLedger {
+    fn rows(&mut self, after: Option<&RelPath>, limit: usize) -> Result<Vec<ScanRow>, StoreError> {
+        let (id, after) = (self.id.clone(), after.cloned());
+        let read =
+            move |store: &dyn crate::store::Store| store.scan_rows(&id, after.as_ref(), limit);
+        self.runtime.block_on(self.core.0.store.read(read))
+    }
+
+    fn row(&mut self, path: &RelPath) -> Result<Option<ScanRow>, StoreError> {
+        let (id, path) = (self.id.clone(), path.clone());
+        let read = move |store: &dyn crate::store::Store| store.job_at(&id, &path);
+        let job = self.runtime.block_on(self.core.0.store.read(read))?;
+        Ok(job.map(|job| ScanRow {
+            job: job.id,
+            path: job.path,
+            file: job.file,
+            state: job.state,
+            reason: job.reason.map(|reason| reason.kind),
+        }))
+    }
+
+    fn write(&mut self, changes: Vec<ScanChange>) -> Result<(), StoreError> {
+        self.settle()?;
+        let core = self.core.clone();
+        let op = Op::Scan {
+            root: self.id.clone(),
+            changes,
+            now: clock::now(),
+        };
+        self.writing = Some(self.runtime.spawn(async move {
+            match core.0.store.write(op).await? {
+                Ok(Done::Scanned(counts)) => Ok(counts),
+                Ok(other) => Err(StoreError::Database(unexpected(&other).to_string())),
+                Err(refused) => Err(StoreError::Database(refused.to_string())),
+            }
+        }));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<ScanCounts, StoreError> {
+        self.settle()?;
+        Ok(self.counts)
+    }
+
+    fn progress(&mut self, seen: &Seen) {
+        let films = seen.films;
+        progress(&self.core, &self.path, films);
+    }
+}
+
+fn progress(core: &Core, path: &Path, films: u64) {
+    core.0
+        .roots
+        .update(path, |root| root.scanning_files = Some(films));
+    core.0.live.touch_status();
+}
