@@ -22,6 +22,7 @@
 //! | `GET /api/v1/config` | admin | [`ConfigView`] |
 //! | `GET /api/v1/join` | admin | [`JoinView`] |
 //! | `GET /api/v1/saved` | read | [`SavedView`] |
+//! | `GET /api/v1/throughput` | read | [`ThroughputView`] |
 //! | `GET /api/v1/live` (WebSocket) | read | [`LiveMessage`]s |
 //! | `POST /api/v1/worker/sync`, `GET /api/v1/worker/ws` (WebSocket) | worker | [`crate::proto`] |
 //! | `GET /api/v1/films/{job}/{epoch}/source` with `Range`, `If-Range` | worker | the film |
@@ -351,6 +352,26 @@ pub struct JoinView {
 pub struct SavedView {
     /// Days with savings, oldest first.
     pub days: Vec<SavedDay>,
+}
+
+/// How fast everything went over the last day, or since the master started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThroughputView {
+    /// Milliseconds that a point stands for.
+    pub step_ms: i64,
+    /// Oldest first; the last one is not yet over. Where the master slept there is none.
+    pub points: Vec<ThroughputPoint>,
+}
+
+/// A mean over a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThroughputPoint {
+    /// The step's first moment.
+    pub at: UnixMs,
+    /// Frames a second of everything that ran.
+    pub fps: f64,
+    /// Film time by wall-clock time of everything that ran.
+    pub speed: f64,
 }
 
 /// Who the caller is.

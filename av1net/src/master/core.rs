@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::live::Live;
+use super::pulse::Pulse;
 use super::roots::Roots;
 use super::state::{State, Worker};
 use crate::api::ScanRequest;
@@ -66,6 +67,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
     pub(super) counters: Mutex<Counters>,
     pub(super) live: Live,
+    pub(super) pulse: Mutex<Pulse>,
     pub(super) queue: Queue,
     pub(super) roots: Roots,
     pub(super) scans: tokio::sync::mpsc::Sender<ScanRequest>,
@@ -119,6 +121,7 @@ impl Core {
             settings: Mutex::new(Arc::new(settings)),
             state: Mutex::new(state),
             live: Live::new(),
+            pulse: Mutex::default(),
             queue: Queue::default(),
             roots: Roots::default(),
             scans,
@@ -290,6 +293,7 @@ impl Core {
                 tick.tick().await;
                 core.expire_leases().await;
                 core.publish().await;
+                core.measure();
             }
         });
         let (core, stop) = (self.clone(), cancel.clone());

@@ -16,6 +16,7 @@ mod live;
 mod look;
 mod metrics;
 mod notices;
+mod pulse;
 mod recover;
 mod roots;
 mod scans;

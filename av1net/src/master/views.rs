@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
 use super::error::ApiError;
-use super::state::Active;
+use super::state::{Active, State};
 use crate::api::{
-    ConfigView, JobDetail, JobView, JobsPage, SavedView, Status, WorkerState, WorkerView,
+    ConfigView, JobDetail, JobView, JobsPage, SavedView, Status, ThroughputView, WorkerState,
+    WorkerView,
 };
 use crate::clock;
 use crate::job::{Job, JobState};
@@ -40,12 +41,7 @@ impl Core {
         let state = self.state();
         status.paused = state.paused;
         status.busy_slots = u32::try_from(state.active.len()).unwrap_or(u32::MAX);
-        for active in state.active.values() {
-            if let Some(progress) = active.progress {
-                status.fps += progress.fps;
-                status.speed += progress.speed;
-            }
-        }
+        (status.fps, status.speed) = rates(&state);
         for worker in state.workers.values() {
             let held = state
                 .held
@@ -58,6 +54,23 @@ impl Core {
             }
         }
         status
+    }
+
+    /// Takes note of how fast everything goes, for [`Self::throughput`].
+    pub(super) fn measure(&self) {
+        let (fps, speed) = rates(&self.state());
+        self.pulse().measured(fps, speed, clock::now());
+    }
+
+    fn pulse(&self) -> std::sync::MutexGuard<'_, super::pulse::Pulse> {
+        let pulse = self.0.pulse.lock();
+        pulse.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How fast everything went over the last day.
+    #[must_use]
+    pub fn throughput(&self) -> ThroughputView {
+        self.pulse().view(clock::now())
     }
 
     pub(super) fn counters(&self) -> Counters {
@@ -259,6 +272,14 @@ impl Core {
             .await?;
         Ok(SavedView { days })
     }
+}
+
+/// Frames a second and film time by wall-clock time of everything that runs.
+fn rates(state: &State) -> (f64, f64) {
+    let running = state.active.values().filter_map(|active| active.progress);
+    running.fold((0.0, 0.0), |(fps, speed), progress| {
+        (fps + progress.fps, speed + progress.speed)
+    })
 }
 
 fn contract(counters: &Counters) -> BTreeMap<String, u64> {
