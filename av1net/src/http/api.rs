@@ -73,6 +73,7 @@ pub(super) async fn answer(
                 .and_then(|host| host.to_str().ok()),
         )),
         Route::Saved => ok(&core.saved().await?),
+        Route::Throughput => ok(&core.throughput()),
         Route::Sync => {
             let report: WorkerReport = input.json(by_token).await?;
             ok(&core.sync(report).await?)

@@ -46,6 +46,7 @@ pub(super) enum Route {
     Config,              // GET /api/v1/config
     Join,                // GET /api/v1/join
     Saved,               // GET /api/v1/saved
+    Throughput,          // GET /api/v1/throughput
     Live,                // GET /api/v1/live, WebSocket
     Sync,                // POST /api/v1/worker/sync
     WorkerSocket,        // GET /api/v1/worker/ws, WebSocket
@@ -115,6 +116,7 @@ pub(super) fn table() -> Vec<Row> {
         Admin GET "/api/v1/config" |_| Ok(Route::Config);
         Admin GET "/api/v1/join" |_| Ok(Route::Join);
         Read GET "/api/v1/saved" |_| Ok(Route::Saved);
+        Read GET "/api/v1/throughput" |_| Ok(Route::Throughput);
         Read GET "/api/v1/live" |_| Ok(Route::Live);
         Worker POST "/api/v1/worker/sync" |_| Ok(Route::Sync);
         Worker GET "/api/v1/worker/ws" |_| Ok(Route::WorkerSocket);
