@@ -22,7 +22,7 @@ pub const CONFIG_FILE: &str = "config.json";
 const SCHEMA_KEY: &str = "$schema";
 
 /// Where a configuration is read from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sources {
     file: PathBuf,
     /// Whether it is an error where the file is not there.
@@ -31,6 +31,15 @@ pub struct Sources {
     flags: BTreeMap<String, Value>,
     /// What relative paths of the environment and of flags are below.
     folder: PathBuf,
+}
+
+/// Without the environment and the flags, which may hold secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sources {

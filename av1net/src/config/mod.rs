@@ -12,6 +12,7 @@ mod value;
 mod work;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ use crate::schedule::Order;
 
 /// Everything that can be configured, with its defaults. The JSON keys are the names
 /// of the fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     // --- The contract's keys -------------------------------------------------------
@@ -132,6 +133,18 @@ pub struct Config {
     pub token: Option<String>,
     /// PEM file of a certificate authority that the master's certificate is held against.
     pub tls_ca: Option<PathBuf>,
+}
+
+/// As JSON, without the secrets: what is logged is read by others.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_secret = |name: &String| key(name).is_none_or(|key| key.secret);
+        let shown = load::values(self)
+            .into_iter()
+            .filter(|(name, _)| !is_secret(name));
+        f.write_str("Config ")?;
+        f.debug_map().entries(shown).finish()
+    }
 }
 
 macro_rules! key {

@@ -201,6 +201,21 @@ pub struct FileId {
     pub inode: u64,
 }
 
+impl FileId {
+    /// Whether two looks, perhaps from two machines, saw one content. The inode says
+    /// nothing: a library copied to a new disk has other ones, and some network and FUSE
+    /// file systems make them up anew at each mount. A time may have been cut to what a
+    /// protocol or a file system holds (100 ns over SMB, whole seconds on some).
+    #[must_use]
+    pub fn is_same_content(&self, other: &Self) -> bool {
+        let alike = |unit: i64| {
+            let (a, b) = (self.modified_ns, other.modified_ns);
+            (a % unit == 0 || b % unit == 0) && a.div_euclid(unit) == b.div_euclid(unit)
+        };
+        self.bytes == other.bytes && (alike(1) || alike(100) || alike(1_000_000_000))
+    }
+}
+
 /// Why a job stands where it stands, in words and by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {

@@ -69,7 +69,7 @@ impl<L: Ledger> Diff<'_, L> {
         excluded: Option<&[u8]>,
         row: &ScanRow,
     ) -> Result<(), Stop> {
-        let is_same = same_content(&row.file, &film.1.file);
+        let is_same = row.file.is_same_content(&film.1.file);
         let reason = row.reason.as_deref();
         // What is at work is its worker's, who looks for himself.
         let may_change = !row.state.is_active()
@@ -164,15 +164,4 @@ fn changed(row: &ScanRow, file: FileId, leave_alone: Option<Reason>) -> ScanChan
         file,
         leave_alone,
     }
-}
-
-/// Whether two looks saw one content. A time may have been cut to what a protocol or a
-/// file system holds (100 ns over SMB, whole seconds on some): a worker that replaced the
-/// film told what it saw of it.
-fn same_content(a: &FileId, b: &FileId) -> bool {
-    let alike = |unit: i64| {
-        let (a, b) = (a.modified_ns, b.modified_ns);
-        (a % unit == 0 || b % unit == 0) && a.div_euclid(unit) == b.div_euclid(unit)
-    };
-    a.bytes == b.bytes && (alike(1) || alike(100) || alike(1_000_000_000))
 }

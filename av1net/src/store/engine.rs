@@ -258,7 +258,7 @@ impl<R: Rows> Batch<'_, R> {
             self.sums.job_added(job);
             counts.added += 1;
         } else if let Some(known) = self.rows.job_at(&job.root, &job.path)? {
-            let stands = known.state != JobState::Vanished && known.file == job.file;
+            let stands = known.state != JobState::Vanished && known.file.is_same_content(&job.file);
             if !stands && self.source_changed(&known, job.file, &job.reason, job.changed)? {
                 counts.changed += 1;
             }

@@ -304,6 +304,11 @@ fn a_secret_is_shown_to_nobody() {
     let loaded = place.load().expect("loads");
     let view = serde_json::to_string(&loaded.view()).expect("JSON");
     assert!(!view.contains("s3cret"), "{view}");
+    let logged = format!("{:?}", place.sources(&[("AV1_TOKEN", "s3cret")]).load());
+    assert!(
+        !logged.contains("s3cret") && logged.contains("\"crf\": Number(30)"),
+        "{logged}"
+    );
     let of = |key: &str| {
         let mut keys = loaded.view().keys.into_iter();
         keys.find(|view| view.key == key).expect("a key")

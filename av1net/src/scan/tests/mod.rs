@@ -23,6 +23,7 @@ use crate::units::JobId;
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) rows: BTreeMap<RelPath, ScanRow>,
+    paths: BTreeMap<JobId, RelPath>,
     /// What was written, in short, in order.
     pub(super) written: Vec<String>,
     pub(super) counts: ScanCounts,
@@ -33,8 +34,8 @@ pub(super) struct Known {
 
 impl Known {
     fn at(&mut self, job: JobId, was: FileId) -> Option<&mut ScanRow> {
-        let mut rows = self.rows.values_mut();
-        rows.find(|row| row.job == job && row.file == was && !row.state.is_active())
+        let row = self.rows.get_mut(self.paths.get(&job)?)?;
+        (row.file == was && !row.state.is_active()).then_some(row)
     }
 
     /// `path: state` or `path: state reason` of every row, in order.
@@ -93,6 +94,7 @@ impl Ledger for Known {
                         state: state_of(&leave_alone),
                         reason: leave_alone.map(|reason| reason.kind),
                     };
+                    self.paths.insert(row.job, path.clone());
                     assert!(self.rows.insert(path, row).is_none(), "known already");
                 }
                 ScanChange::Changed {
