@@ -127,6 +127,9 @@ pub struct RootView {
     pub scanning_files: Option<u64>,
     /// When the last whole scan ended.
     pub scanned: Option<UnixMs>,
+    /// When files that were still changing are looked at again, if there are any.
+    #[serde(default)]
+    pub look_again: Option<UnixMs>,
 }
 
 /// A job in a list.

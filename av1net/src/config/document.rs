@@ -227,7 +227,7 @@ mod tests {
     fn the_schema_says_what_the_table_says() {
         let schema = schema();
         let of = |name: &str| &schema["properties"][name];
-        assert_eq!(of("web_port")["minimum"], 1);
+        assert_eq!(of("web_port")["minimum"], 0);
         assert_eq!(of("web_port")["maximum"], 65_535);
         assert_eq!(of("web_port")["default"], 8090);
         assert_eq!(of("crf")["type"], json!(["integer", "null"]));

@@ -36,9 +36,9 @@ pub const KEYS: &[Key] = &[
     .at_start(),
     Key::new(
         "web_port",
-        whole(1, 65_535),
+        whole(0, 65_535),
         Master,
-        "port of the page, the API and the workers",
+        "port of the page, the API and the workers; 0 takes one that is free",
     )
     .at_start(),
     Key::new(

@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn each_bound_is_kept() {
         let taken = [
-            ("web_port", json!([1, 65535])),
+            ("web_port", json!([0, 65535])),
             ("min_saving_percent", json!([0, 99])),
             ("crf", json!([1, 63, null])),
             ("preset", json!([0, 13, null])),
@@ -294,7 +294,7 @@ mod tests {
         let refused = [
             (
                 "web_port",
-                json!([0, 65536, -1, 80.5, "80", true, null, [80]]),
+                json!([65536, -1, 80.5, "80", true, null, [80]]),
             ),
             ("min_saving_percent", json!([100])),
             ("crf", json!([0, 64, "28", 28.5])),

@@ -20,6 +20,8 @@ pub(super) struct Root {
     /// Files that the scan at work has looked at.
     pub(super) scanning_files: Option<u64>,
     pub(super) scanned: Option<UnixMs>,
+    /// When files that were still changing are looked at again.
+    pub(super) look_again: Option<UnixMs>,
     /// What the last scan has to say, such as that too much is gone.
     pub(super) note: Option<String>,
 }
@@ -32,6 +34,7 @@ impl Root {
             state: found.state,
             scanning_files: None,
             scanned,
+            look_again: None,
             note: None,
         }
     }
@@ -57,6 +60,7 @@ impl Roots {
             let mut root = Root::of(root, scanned.or(record.and_then(|r| r.scanned)));
             if let Some(old) = old {
                 root.scanning_files = old.scanning_files;
+                root.look_again = old.look_again;
                 root.note.clone_from(&old.note);
             }
             now.push(root);
@@ -126,6 +130,7 @@ impl Roots {
                 .or_else(|| root.note.clone()),
             scanning_files: root.scanning_files,
             scanned: root.scanned,
+            look_again: root.look_again,
         };
         self.all().iter().map(view).collect()
     }

@@ -238,6 +238,7 @@ impl Scanner {
         core.0.roots.update(&root.path, |root| {
             root.scanning_files = None;
             root.note = note(&report);
+            root.look_again = report.look_again.as_ref().map(|again| again.at);
             root.scanned = scanned.or(root.scanned);
         });
         if complete {

@@ -85,11 +85,21 @@ impl Core {
         }
     }
 
-    /// Changes when there is something to say to this worker.
+    /// Changes when there is something to say to this worker, also to one that has not
+    /// yet spoken.
     #[must_use]
-    pub fn poke(&self, worker: &WorkerId) -> Option<tokio::sync::watch::Receiver<u64>> {
-        let state = self.state();
-        Some(state.workers.get(worker)?.poke.subscribe())
+    pub fn poke(&self, worker: &WorkerId) -> tokio::sync::watch::Receiver<u64> {
+        let mut state = self.state();
+        let known = state.workers.entry(worker.clone()).or_insert_with(|| {
+            // Entered for good, with its name, by its first report.
+            Worker::new(
+                worker.clone(),
+                String::new(),
+                WorkerSettings::default(),
+                clock::now(),
+            )
+        });
+        known.poke.subscribe()
     }
 
     fn reply(&self, worker: &WorkerId, orders: Vec<Order>, grants: Vec<Grant>) -> MasterReply {
@@ -125,7 +135,7 @@ impl Core {
             let state = self.state();
             match state.workers.get(&report.worker) {
                 Some(known) if known.name == report.name => return Ok(known.turn.clone()),
-                Some(_) => false,
+                Some(known) => known.name.is_empty(),
                 None => true,
             }
         };

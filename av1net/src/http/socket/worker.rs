@@ -94,9 +94,8 @@ impl Talk {
         match core.sync(report).await {
             Ok(reply) => {
                 self.say(&reply).await?;
-                if self.who.is_none()
-                    && let Some(poke) = core.poke(&worker)
-                {
+                if self.who.is_none() {
+                    let poke = core.poke(&worker);
                     self.who = Some(Who {
                         worker,
                         session,
