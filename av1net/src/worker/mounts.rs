@@ -128,7 +128,7 @@ impl Mounts {
             let path = &info.path;
             match &found {
                 Some(here) => {
-                    tracing::info!(path, here = %here.display(), "a media directory is mounted")
+                    tracing::info!(path, here = %here.display(), "a media directory is mounted");
                 }
                 None => tracing::warn!(path, "a media directory is not mounted here any more"),
             }

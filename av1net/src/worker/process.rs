@@ -4,16 +4,15 @@
 //! terminal is the worker's to deal with. It ends by itself when its standard input
 //! does, which is what happens when the worker is killed.
 
+mod patience;
+mod program;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::ffi::OsString;
 use std::future::pending;
 use std::io;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rustix::process::{Signal, kill_process_group};
 use tokio::io::AsyncWriteExt;
@@ -22,79 +21,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub use self::patience::Patience;
+use self::patience::{DRAIN, Kill, Watch};
+pub use self::program::ChildProgram;
 use super::death;
 use super::lines::{LastWords, Lines};
-use super::orders::{ChildCommand, ChildEnd, ChildEvent, ChildOrder, ChildPhase};
+use super::orders::{ChildCommand, ChildEnd, ChildEvent, ChildOrder};
 use super::priority;
 use super::tasks::Answer;
 use crate::config::IoClassKey;
 use crate::job::Failure;
-use crate::proto::TaskProgress;
 
 /// An event with the warnings of a whole film in it stays far below.
 const LONGEST_EVENT_BYTES: usize = 1 << 20;
 
 /// What a library logs about one broken packet stays below.
 const LONGEST_WORDS_BYTES: usize = 4096;
-
-/// Output that a dead process left in the pipe is there at once. Longer waits are for a
-/// process of its own making that holds the pipe open.
-const DRAIN: Duration = Duration::from_secs(1);
-
-/// The program that runs an encode.
-#[derive(Clone, Debug)]
-pub struct ChildProgram {
-    /// The program; `None`: this one.
-    pub program: Option<PathBuf>,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-}
-
-impl ChildProgram {
-    /// This very program, asked to be an encode's process.
-    #[must_use]
-    pub fn encode_child() -> Self {
-        Self {
-            program: None,
-            arguments: vec!["encode-child".into()],
-        }
-    }
-
-    fn path(&self) -> io::Result<PathBuf> {
-        if let Some(program) = &self.program {
-            return Ok(program.clone());
-        }
-        let own = std::env::current_exe()?;
-        // An update has put another one in its place (proc(5)). Through the link the one
-        // that runs is found all the same, and parent and child stay of one version.
-        if own.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
-            return Ok("/proc/self/exe".into());
-        }
-        Ok(own)
-    }
-}
-
-/// How long is waited for a child process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// Without progress or a new phase, where it does not wait for an answer.
-    pub stall: Duration,
-    /// From the word to stop on. The contract's ten seconds hold this, and the clearing
-    /// away after it.
-    pub stop: Duration,
-    /// From its last event on.
-    pub farewell: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            stall: Duration::from_secs(600),
-            stop: Duration::from_secs(8),
-            farewell: Duration::from_secs(10),
-        }
-    }
-}
 
 /// How child processes are run.
 #[derive(Clone, Debug)]
@@ -147,38 +89,11 @@ pub(crate) struct Process {
     words: Arc<Mutex<LastWords>>,
     listener: JoinHandle<()>,
     niceness: watch::Receiver<u8>,
-    patience: Patience,
     watch: Watch,
+    killed: Option<Kill>,
     end: Option<ChildEnd>,
     status: Option<ExitStatus>,
     is_silent: bool,
-}
-
-/// When to lose patience, and why.
-#[derive(Debug)]
-struct Watch {
-    /// Since when nothing moved; `None` while it may take its time.
-    still_since: Option<Instant>,
-    phase: Option<ChildPhase>,
-    numbers: Option<(u64, u64, u64)>,
-    /// Told to stop.
-    stopped: Option<Instant>,
-    /// Its last event.
-    farewell: Option<Instant>,
-    /// Seen to be dead.
-    died: Option<Instant>,
-    killed: Option<Kill>,
-}
-
-/// Why a process is killed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kill {
-    Stalled,
-    ToldToStop,
-    Lingers,
-    Gibberish(String),
-    /// Dead already, but not all that it started.
-    Orphans,
 }
 
 impl Process {
@@ -224,8 +139,8 @@ impl Process {
             words,
             listener,
             niceness,
-            patience: conduct.patience,
-            watch: Watch::new(),
+            watch: Watch::new(conduct.patience, Instant::now()),
+            killed: None,
             end: None,
             status: None,
             is_silent: false,
@@ -241,7 +156,7 @@ impl Process {
             if self.status.is_some() && self.is_silent {
                 return Step::Over(self.ending().await);
             }
-            let deadline = self.watch.deadline(&self.patience);
+            let deadline = self.watch.deadline();
             let patience = async {
                 match deadline {
                     Some((at, _)) => sleep_until(at).await,
@@ -255,8 +170,7 @@ impl Process {
                     }
                 }
                 status = self.child.wait(), if self.status.is_none() => {
-                    self.watch.died = Some(Instant::now());
-                    self.watch.still_since = None;
+                    self.watch.died(Instant::now());
                     match status {
                         Ok(status) => self.status = Some(status),
                         Err(error) => {
@@ -265,7 +179,7 @@ impl Process {
                         }
                     }
                 }
-                word = told.recv(), if self.watch.stopped.is_none() => self.tell(word),
+                word = told.recv(), if !self.watch.is_stopped() => self.tell(word),
                 Ok(()) = self.niceness.changed(), if self.status.is_none() => {
                     set_niceness(self.number, *self.niceness.borrow_and_update());
                 }
@@ -293,20 +207,18 @@ impl Process {
             }
         };
         // Whoever has ended, or is as good as dead, has nothing more to say.
-        if self.end.is_some() || self.watch.killed.is_some() {
+        if self.end.is_some() || self.killed.is_some() {
             return None;
         }
         match serde_json::from_slice(&line.bytes) {
-            Ok(ChildEvent::Ended { end }) => {
+            Ok(event) => {
+                self.watch.saw(&event, Instant::now());
+                let ChildEvent::Ended { end } = event else {
+                    return Some(event);
+                };
                 self.end = Some(end);
                 self.input = None;
-                self.watch.still_since = None;
-                self.watch.farewell = Some(Instant::now());
                 None
-            }
-            Ok(event) => {
-                self.watch.saw(&event);
-                Some(event)
             }
             Err(error) => {
                 let start = String::from_utf8_lossy(&line.bytes[..line.bytes.len().min(80)]);
@@ -319,7 +231,7 @@ impl Process {
     fn tell(&mut self, word: Option<Told>) {
         let command = match word {
             Some(Told::Answer(answer)) => {
-                self.watch.answered(&answer);
+                self.watch.answered(&answer, Instant::now());
                 match answer {
                     Answer::Proceed => ChildCommand::Proceed,
                     Answer::Decided(reason) => ChildCommand::Decided { reason },
@@ -327,8 +239,7 @@ impl Process {
                 }
             }
             Some(Told::Stop) | None => {
-                self.watch.stopped = Some(Instant::now());
-                self.watch.still_since = None;
+                self.watch.stopped(Instant::now());
                 ChildCommand::Cancel
             }
         };
@@ -350,8 +261,8 @@ impl Process {
             self.is_silent = true;
             return;
         }
-        self.watch.killed.get_or_insert(why);
-        self.watch.still_since = None;
+        self.killed.get_or_insert(why);
+        self.watch.killed();
         // Not waited for yet, so the number is still its own.
         if self.status.is_none()
             && let Some(group) = priority::pid(self.number)
@@ -371,12 +282,12 @@ impl Process {
         }
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let status = self.status.unwrap_or_default();
-        let failure = match &self.watch.killed {
+        let failure = match &self.killed {
             Some(Kill::ToldToStop) => return Ending::Killed,
-            Some(Kill::Stalled) => death::stalled(self.patience.stall, &words),
+            Some(Kill::Stalled) => death::stalled(self.watch.patience().stall, &words),
             Some(Kill::Gibberish(what)) => death::gibberish(what, &words),
             // Told to stop, it did so without a word: what it left is looked for.
-            _ if self.watch.stopped.is_some() => return Ending::Killed,
+            _ if self.watch.is_stopped() => return Ending::Killed,
             _ => death::died(status, &words),
         };
         for line in words.all() {
@@ -390,73 +301,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.listener.abort();
     }
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self {
-            still_since: Some(Instant::now()),
-            phase: None,
-            numbers: None,
-            stopped: None,
-            farewell: None,
-            died: None,
-            killed: None,
-        }
-    }
-
-    fn saw(&mut self, event: &ChildEvent) {
-        let has_moved = match event {
-            ChildEvent::Progress { progress } => {
-                self.numbers.replace(numbers(progress)) != Some(numbers(progress))
-            }
-            ChildEvent::Phase { phase } => self.phase.replace(*phase) != Some(*phase),
-            // It waits for an answer, for as long as the master is away.
-            ChildEvent::Asking { .. } | ChildEvent::Staged { .. } => {
-                self.still_since = None;
-                return;
-            }
-            ChildEvent::Warning { .. } | ChildEvent::Ended { .. } => false,
-        };
-        if has_moved && self.phase == Some(ChildPhase::Committing) {
-            // A source may have to be copied to its backup, hours of a slow disk; and to
-            // kill it now is the one thing that would have to be mended.
-            self.still_since = None;
-        } else if has_moved && self.stopped.is_none() {
-            self.still_since = Some(Instant::now());
-        }
-    }
-
-    fn answered(&mut self, answer: &Answer) {
-        self.still_since = (*answer != Answer::Commit).then(Instant::now);
-    }
-
-    /// The next moment at which patience ends, and what with.
-    fn deadline(&self, patience: &Patience) -> Option<(Instant, Kill)> {
-        if let Some(died) = self.died {
-            return Some((died + DRAIN, Kill::Orphans));
-        }
-        if self.killed.is_some() {
-            return None;
-        }
-        let ends = [
-            self.still_since
-                .map(|at| (at + patience.stall, Kill::Stalled)),
-            self.stopped
-                .map(|at| (at + patience.stop, Kill::ToldToStop)),
-            self.farewell
-                .map(|at| (at + patience.farewell, Kill::Lingers)),
-        ];
-        ends.into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-}
-
-fn numbers(progress: &TaskProgress) -> (u64, u64, u64) {
-    (
-        progress.frames_done,
-        progress.frames_in,
-        progress.bytes_written,
-    )
 }
 
 fn set_niceness(process: u32, niceness: u8) {

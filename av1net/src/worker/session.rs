@@ -1,15 +1,20 @@
 //! The worker's loop: what happens, what becomes of it, what is said about it.
 
+mod contact;
+mod crew;
+mod ending;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+
+use self::contact::Contact;
+use self::crew::Crew;
+use self::ending::Ending;
 
 use super::control::{Wanted, Wish};
 use super::identity::{self, Identity};
@@ -18,28 +23,14 @@ use super::mounts::Mounts;
 use super::pace::{Due, Pace};
 use super::priority;
 use super::process::{Conduct, Told};
-use super::runner::{self, Place, Run, RunEvent};
-use super::tasks::{Effect, Event, Key, RunEnd, Tasks};
+use super::runner::{Place, Run, RunEvent};
+use super::tasks::{Effect, Event, Key, Tasks};
 use super::temp::TempFolder;
 use super::{WorkerConfig, WorkerControl, WorkerError, WorkerEvent, WorkerSummary, system};
 use crate::client::Client;
 use crate::clock;
 use crate::proto::{Grant, Load, MasterReply, PROTOCOL, WorkerMode, WorkerReport, WorkerSettings};
 use crate::units::SessionId;
-
-/// The log says so often that the master is still away.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-
-/// An abort ends within the contract's ten seconds: what is left of them is for the
-/// process to end in.
-const ABORT: Duration = Duration::from_millis(9_500);
-
-/// A worker that is done, and whose master is away, waits this long for it to come back
-/// and hear of it. It finds out by itself, later.
-const FAREWELL: Duration = Duration::from_secs(60);
-
-/// The same in an abort.
-const SHORT_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Hours begin and end on the minute.
 const LOOK_AT_HOURS: Duration = Duration::from_secs(10);
@@ -73,7 +64,7 @@ pub async fn run_as(
 ) -> Result<WorkerSummary, WorkerError> {
     let mut session = Session::new(identity, config, transport, &control)?;
     let ended = session.work().await;
-    session.runs.shutdown().await;
+    session.crew.end().await;
     ended.map(|()| session.farewell())
 }
 
@@ -88,13 +79,7 @@ struct Session {
     link: Link,
     pace: Pace,
     tasks: Tasks,
-    told: HashMap<Key, mpsc::UnboundedSender<Told>>,
-    runs: JoinSet<()>,
-    keys: HashMap<tokio::task::Id, Key>,
-    run_events: (
-        mpsc::Sender<(Key, RunEvent)>,
-        mpsc::Receiver<(Key, RunEvent)>,
-    ),
+    crew: Crew,
     mounts: Mounts,
     load: watch::Receiver<Load>,
     niceness: watch::Sender<u8>,
@@ -103,18 +88,7 @@ struct Session {
     mode: WorkerMode,
     summary: WorkerSummary,
     contact: Contact,
-    aborted: Option<Instant>,
-    /// Since when nothing runs, in a worker that is to end.
-    done: Option<Instant>,
-}
-
-/// How it stands with the master.
-#[derive(Default)]
-struct Contact {
-    means: Option<Means>,
-    was_ever: bool,
-    is_known: bool,
-    said: Option<Instant>,
+    ending: Ending,
 }
 
 impl Session {
@@ -141,10 +115,7 @@ impl Session {
             link: Link::start(transport, &worker),
             pace: Pace::new(Instant::now()),
             tasks: Tasks::new(config.tuning.slots as usize),
-            told: HashMap::new(),
-            runs: JoinSet::new(),
-            keys: HashMap::new(),
-            run_events: mpsc::channel(64),
+            crew: Crew::new(),
             mounts: Mounts::new(config.probe_mounts.clone(), config.path_map.clone()),
             load: system::watch_load(temp.path().to_owned()),
             niceness: watch::Sender::new(config.tuning.niceness),
@@ -153,8 +124,7 @@ impl Session {
             mode: WorkerMode::default(),
             summary: WorkerSummary::new(worker),
             contact: Contact::default(),
-            aborted: None,
-            done: None,
+            ending: Ending::default(),
             temp,
             config,
             identity,
@@ -175,7 +145,7 @@ impl Session {
                 // Now: the last report is not taken yet.
                 Due::Now | Due::Later => None,
             };
-            let ends = self.ends();
+            let ends = self.ending.at(self.pace.is_up());
             tokio::select! {
                 event = self.link.events.recv() => match event {
                     Some(event) => self.heard(event)?,
@@ -185,10 +155,9 @@ impl Session {
                         why: "its task ended".to_owned(),
                     }),
                 },
-                Some((key, event)) = self.run_events.1.recv() => self.happened(key, event),
+                (key, event) = self.crew.next() => self.happened(key, event),
                 Ok(()) = self.wanted.changed() => self.wished(),
                 () = self.mounts.changed() => self.pace.urgent(),
-                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
                 () = at(due) => {}
                 () = at(ends) => {}
                 _ = hours.tick() => {}
@@ -201,46 +170,25 @@ impl Session {
     fn heard(&mut self, event: LinkEvent) -> Result<(), WorkerError> {
         match event {
             LinkEvent::Up(means) => {
-                self.contact.means = Some(means);
+                self.contact.up(means);
                 self.pace.up(means != Means::Post);
             }
             LinkEvent::Poked => self.pace.urgent(),
             LinkEvent::Reply(reply) => self.replied(*reply),
             LinkEvent::Down(error) => {
                 self.pace.down();
-                // Somebody who has just typed the command wants to know.
-                if !self.contact.was_ever && !error.is_passing() {
-                    return Err(error);
+                if let Some(event) = self.contact.lost(error, self.crew.len())? {
+                    self.observe(&event);
                 }
-                self.lost(&error);
             }
         }
         Ok(())
     }
 
-    fn lost(&mut self, error: &WorkerError) {
-        let why = error.to_string();
-        let now = Instant::now();
-        if self.contact.is_known {
-            self.observe(&WorkerEvent::Disconnected { why: why.clone() });
-        }
-        let is_new = std::mem::take(&mut self.contact.is_known);
-        let is_late = self.contact.said.is_none_or(|said| said + SAY_AGAIN <= now);
-        if is_new || is_late {
-            self.contact.said = Some(now);
-            let running = self.runs.len();
-            tracing::warn!(running, "{why}; it is tried again, and what runs goes on");
-        }
-    }
-
     fn replied(&mut self, reply: MasterReply) {
         self.pace.heard(Instant::now(), reply.next_sync_ms);
-        if !std::mem::replace(&mut self.contact.is_known, true)
-            && let Some(means) = self.contact.means
-        {
-            tracing::info!(?means, worker = %self.identity.worker(), "the master answers");
-            self.contact.was_ever = true;
-            self.observe(&WorkerEvent::Connected { means });
+        if let Some(event) = self.contact.answered() {
+            self.observe(&event);
         }
         self.settings = reply.settings;
         self.mounts.set(&reply.roots);
@@ -273,10 +221,7 @@ impl Session {
                 self.observe(&WorkerEvent::Warning { task, message });
             }
             RunEvent::Unmounted(root) => self.mounts.lost(&root),
-            RunEvent::Ended(end) => {
-                self.told.remove(&key);
-                self.apply(Event::Ended(key, end));
-            }
+            RunEvent::Ended(end) => self.apply(Event::Ended(key, end)),
         }
     }
 
@@ -286,8 +231,7 @@ impl Session {
             self.config.tuning = tuning;
             self.pace.urgent();
         }
-        if wanted.wish == Wish::Abort && self.aborted.is_none() {
-            self.aborted = Some(Instant::now());
+        if wanted.wish == Wish::Abort && self.ending.abort(Instant::now()) {
             self.apply(Event::Abort);
         }
     }
@@ -336,8 +280,8 @@ impl Session {
         for effect in self.tasks.apply(event) {
             match effect {
                 Effect::Start(grant) => self.start(grant),
-                Effect::Tell(key, answer) => self.tell(key, Told::Answer(answer)),
-                Effect::Stop(key) => self.tell(key, Told::Stop),
+                Effect::Tell(key, answer) => self.crew.tell(key, Told::Answer(answer)),
+                Effect::Stop(key) => self.crew.tell(key, Told::Stop),
                 Effect::Over(grant, end) => {
                     tracing::info!(task = %grant.task, path = %grant.path, ?end, "over");
                     self.over(&grant, Some(*end));
@@ -371,8 +315,6 @@ impl Session {
             bytes: grant.bytes,
         });
         let place = self.place_of(&grant);
-        let (tell, told) = mpsc::unbounded_channel();
-        self.told.insert(key, tell);
         let asked = self.settings.threads.or(self.config.tuning.threads);
         let run = Run {
             conduct: Conduct {
@@ -382,30 +324,10 @@ impl Session {
                 patience: self.config.patience,
             },
             threads: priority::threads(asked, self.slots() as usize, system::processors()),
-            events: self.run_events.0.clone(),
+            events: self.crew.ear(),
             grant,
         };
-        let running = self.runs.spawn(async move {
-            match place {
-                Some(place) => run.run(place, told).await,
-                None => run.tell(RunEvent::Ended(RunEnd::Stopped)).await,
-            }
-        });
-        self.keys.insert(running.id(), key);
-    }
-
-    /// A run's task has ended. It has said how, unless it has a bug.
-    fn joined(&mut self, joined: Result<(tokio::task::Id, ()), JoinError>) {
-        let (id, error) = match joined {
-            Ok((id, ())) => (id, None),
-            Err(error) => (error.id(), Some(error)),
-        };
-        let key = self.keys.remove(&id);
-        if let (Some(key), Some(error)) = (key, error) {
-            tracing::error!(task = %key, %error, "a run ended by a fault of its own");
-            let failure = runner::crashed("worker", "the worker made a mistake; its log has it");
-            self.happened(key, RunEvent::Ended(runner::failed(failure)));
-        }
+        self.crew.begin(run, place);
     }
 
     /// Where a film is worked on; `None` where it is out of reach.
@@ -416,13 +338,6 @@ impl Session {
         }
         let (root, is_mounted) = self.mounts.place(&grant.root)?;
         Some(Place::Here { root, is_mounted })
-    }
-
-    fn tell(&self, key: Key, word: Told) {
-        // A run that has ended says so by itself.
-        if let Some(run) = self.told.get(&key) {
-            let _ = run.send(word);
-        }
     }
 
     fn observe(&self, event: &WorkerEvent) {
@@ -467,29 +382,15 @@ impl Session {
     // --- The end -------------------------------------------------------------------
 
     fn is_over(&mut self) -> bool {
-        if self.mode != WorkerMode::Draining {
-            self.done = None;
-            return false;
-        }
-        if !self.tasks.is_idle() {
-            self.done = None;
-        } else if self.done.is_none() {
-            self.done = Some(Instant::now());
-        }
-        let is_late = self.ends().is_some_and(|ends| ends <= Instant::now());
-        self.tasks.is_empty() || is_late
-    }
-
-    /// When the worker ends whatever the master knows.
-    fn ends(&self) -> Option<Instant> {
-        let farewell = match (self.aborted, self.pace.is_up()) {
-            (None, _) => FAREWELL,
-            (Some(_), false) => SHORT_FAREWELL,
-            (Some(_), true) => ABORT,
-        };
-        let aborted = self.aborted.map(|aborted| aborted + ABORT);
-        let done = self.done.map(|done| done + farewell);
-        aborted.into_iter().chain(done).min()
+        let now = Instant::now();
+        let is_to_end = self.mode == WorkerMode::Draining;
+        let is_done = is_to_end && self.tasks.is_idle();
+        self.ending.is_done(is_done, now);
+        let is_late = self
+            .ending
+            .at(self.pace.is_up())
+            .is_some_and(|at| at <= now);
+        is_late || is_to_end && self.tasks.is_empty()
     }
 
     fn farewell(mut self) -> WorkerSummary {

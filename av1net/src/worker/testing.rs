@@ -225,7 +225,7 @@ impl Bench {
         let observer: Observer = Arc::new(move |event: &WorkerEvent| {
             heard.lock().expect("not poisoned").push(event.clone());
         });
-        let probed = films.clone();
+        let probed = films;
         let probe = move |roots: &[RootInfo], _: &BTreeMap<PathBuf, PathBuf>| {
             let there = roots.iter().filter(|_| probed.exists());
             there

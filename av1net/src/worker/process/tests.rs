@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::job::{FileId, StagedFile};
-use crate::proto::WorkSettings;
+use crate::proto::{TaskProgress, WorkSettings};
 use crate::worker::orders::EncodedFilm;
 
 /// A test that takes longer hangs: each is done in a second or two.

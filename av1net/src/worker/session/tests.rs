@@ -10,7 +10,7 @@ use crate::worker::orders::{ChildEnd, ChildPhase};
 use crate::worker::process::tests::{
     asking, ended, expect, film, gone, phase, progress, say, staged,
 };
-use crate::worker::testing::{Bench, LIMIT, Master, ROOT, State, file_at, grant, key};
+use crate::worker::testing::{Bench, Master, ROOT, State, file_at, grant, key};
 
 /// A child that encodes at once and replaces `film.mkv`.
 fn obedient() -> String {
@@ -366,5 +366,4 @@ async fn a_worker_that_cannot_have_its_folders_says_which() {
         "{error}"
     );
     assert!(error.to_string().contains("temp_directory"), "{error}");
-    let _ = LIMIT;
 }

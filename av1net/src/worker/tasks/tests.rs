@@ -3,9 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::job::{Committed, FileId, StagedFile};
+use crate::job::{Committed, FileId, Reason, StagedFile};
 use crate::proto::WorkSettings;
-use crate::units::{JobId, RelPath, RootId};
+use crate::units::{Epoch, JobId, RelPath, RootId};
 
 fn key(job: i64, epoch: u64) -> Key {
     Key {
