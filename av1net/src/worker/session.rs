@@ -3,6 +3,7 @@
 mod contact;
 mod crew;
 mod ending;
+mod mode;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use self::contact::Contact;
 use self::crew::Crew;
 use self::ending::Ending;
+use self::mode::mode;
 
 use super::control::{Wanted, Wish};
 use super::identity::{self, Identity};
@@ -240,7 +242,8 @@ impl Session {
 
     /// Brings what is set, here or from the master, to where it has an effect.
     fn settle(&mut self) {
-        let mode = self.mode_now();
+        let is_open = (self.config.tuning.is_open)(clock::now());
+        let mode = mode(self.wanted.borrow().wish, &self.settings, is_open);
         if mode != self.mode {
             tracing::info!(?mode, "the worker is in another mode");
             if mode == WorkerMode::Draining {
@@ -257,19 +260,6 @@ impl Session {
             .send_if_modified(|set| std::mem::replace(set, niceness) != niceness);
         let (slots, new_work) = (self.slots() as usize, mode == WorkerMode::Running);
         self.apply(Event::Takes { slots, new_work });
-    }
-
-    fn mode_now(&self) -> WorkerMode {
-        let drains = self.settings.draining || self.wanted.borrow().wish >= Wish::Drain;
-        if drains {
-            WorkerMode::Draining
-        } else if self.settings.paused {
-            WorkerMode::Paused
-        } else if (self.config.tuning.is_open)(clock::now()) {
-            WorkerMode::Running
-        } else {
-            WorkerMode::OutsideHours
-        }
     }
 
     fn slots(&self) -> u32 {

@@ -202,7 +202,7 @@ impl Master {
                 let reply = asked.answer(report);
                 async move { Ok(reply) }.boxed()
             },
-            move |_| poked.subscribe(),
+            move |_| Some(poked.subscribe()),
         ))
     }
 }

@@ -5,7 +5,9 @@ mod http;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ pub enum Transport {
 type Ask = dyn Fn(WorkerReport) -> BoxFuture<'static, Result<MasterReply, ErrorBody>> + Send + Sync;
 
 /// What changes when the master has something to say to a worker before it speaks.
-type Poke = dyn Fn(&WorkerId) -> watch::Receiver<u64> + Send + Sync;
+type Poke = dyn Fn(&WorkerId) -> Option<watch::Receiver<u64>> + Send + Sync;
 
 /// A master within the process.
 #[derive(Clone)]
@@ -46,14 +48,14 @@ pub struct Local {
 }
 
 impl Local {
-    /// A master that is asked by `ask`. What `poke` gives for a worker changes when the
-    /// worker should speak at once.
+    /// A master that is asked by `ask`. What `poke` gives for a worker, once it is known
+    /// there, changes when the worker should speak at once.
     pub fn new(
         ask: impl Fn(WorkerReport) -> BoxFuture<'static, Result<MasterReply, ErrorBody>>
         + Send
         + Sync
         + 'static,
-        poke: impl Fn(&WorkerId) -> watch::Receiver<u64> + Send + Sync + 'static,
+        poke: impl Fn(&WorkerId) -> Option<watch::Receiver<u64>> + Send + Sync + 'static,
     ) -> Self {
         Self {
             ask: Arc::new(ask),
@@ -109,10 +111,7 @@ impl Link {
         };
         match transport {
             Transport::Master(client) => tokio::spawn(http::run(client, line)),
-            Transport::Local(local) => {
-                let poke = (local.poke)(worker);
-                tokio::spawn(run_local(local, poke, line))
-            }
+            Transport::Local(local) => tokio::spawn(run_local(local, worker.clone(), line)),
         };
         Self { reports, events }
     }
@@ -182,10 +181,10 @@ impl Line {
     }
 }
 
-async fn run_local(local: Local, mut poke: watch::Receiver<u64>, mut line: Line) {
+async fn run_local(local: Local, worker: WorkerId, mut line: Line) {
     let mut waits = waits();
     loop {
-        let Err(ended) = speak_local(&local, &mut poke, &mut line, &mut waits).await;
+        let Err(ended) = speak_local(&local, &worker, &mut line, &mut waits).await;
         let Ended::Broken(error) = ended else { return };
         let down = line.tell(LinkEvent::Down(error)).await;
         let wait = waits.next().unwrap_or(REPLY);
@@ -197,19 +196,26 @@ async fn run_local(local: Local, mut poke: watch::Receiver<u64>, mut line: Line)
 
 async fn speak_local(
     local: &Local,
-    poke: &mut watch::Receiver<u64>,
+    worker: &WorkerId,
     line: &mut Line,
     again: &mut ExponentialBackoff,
-) -> Result<std::convert::Infallible, Ended> {
+) -> Result<Infallible, Ended> {
     let lost = |why: String| WorkerError::Lost {
         address: "this process".to_owned(),
         why,
     };
+    let mut poke: Option<watch::Receiver<u64>> = None;
     line.tell(LinkEvent::Up(Means::Local)).await?;
     loop {
+        let poked = async {
+            match &mut poke {
+                Some(poke) => poke.changed().await,
+                None => pending().await,
+            }
+        };
         let report = tokio::select! {
             report = line.report() => report?,
-            Ok(()) = poke.changed() => {
+            Ok(()) = poked => {
                 line.tell(LinkEvent::Poked).await?;
                 continue;
             }
@@ -218,6 +224,13 @@ async fn speak_local(
         let reply = reply.map_err(|_| lost(format!("no answer within {} s", REPLY.as_secs())))?;
         line.reply(reply.map_err(|error| lost(error.message))?)
             .await?;
+        if poke.is_none() {
+            poke = (local.poke)(worker);
+            // What changed while the answer was made is not told any more.
+            if poke.is_some() {
+                line.tell(LinkEvent::Poked).await?;
+            }
+        }
         *again = waits();
     }
 }

@@ -317,9 +317,9 @@ async fn a_master_that_does_not_answer_is_a_lost_one() {
     let local = Local::new(
         move |_| {
             asked.send(Instant::now()).expect("is heard");
-            Box::pin(std::future::pending())
+            Box::pin(pending())
         },
-        |_| watch::Sender::new(0).subscribe(),
+        |_| None,
     );
     let worker = WorkerId("w".to_owned());
     let mut link = Link::start(Transport::Local(local), &worker);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::job::{FileId, StagedFile};
 use crate::proto::{TaskProgress, WorkSettings};
-use crate::worker::orders::EncodedFilm;
+use crate::worker::orders::{ChildPhase, EncodedFilm};
 
 /// A test that takes longer hangs: each is done in a second or two.
 const LIMIT: Duration = Duration::from_secs(60);

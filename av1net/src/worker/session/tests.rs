@@ -338,7 +338,7 @@ async fn an_abort_without_a_master_ends_soon_and_tells_what_it_leaves() {
                 Ok(master.answer(report))
             })
         },
-        move |_| watch::Sender::new(0).subscribe(),
+        |_| None,
     ));
     let worker = bench.start(transport);
     let k = key(1, 1);
