@@ -14,7 +14,7 @@ const MOST: u32 = 64;
 
 /// A worker's identity. Nobody else has it until this is dropped.
 #[derive(Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     worker: WorkerId,
     _locked: File,
 }
@@ -26,7 +26,7 @@ impl Identity {
     /// # Errors
     ///
     /// The state directory cannot be used.
-    pub fn take(state_directory: &Path) -> Result<Self, WorkerError> {
+    pub(crate) fn take(state_directory: &Path) -> Result<Self, WorkerError> {
         let failed = |path: &Path, source| WorkerError::State {
             path: path.to_owned(),
             source,
@@ -50,7 +50,7 @@ impl Identity {
 
     /// Who the worker is.
     #[must_use]
-    pub fn worker(&self) -> &WorkerId {
+    pub(crate) fn worker(&self) -> &WorkerId {
         &self.worker
     }
 

@@ -50,20 +50,6 @@ pub async fn run(
     control: WorkerControl,
 ) -> Result<WorkerSummary, WorkerError> {
     let identity = Identity::take(&config.state_directory)?;
-    run_as(identity, config, transport, control).await
-}
-
-/// The same with an identity that was taken before.
-///
-/// # Errors
-///
-/// As of [`run`].
-pub async fn run_as(
-    identity: Identity,
-    config: WorkerConfig,
-    transport: Transport,
-    control: WorkerControl,
-) -> Result<WorkerSummary, WorkerError> {
     let mut session = Session::new(identity, config, transport, &control)?;
     let ended = session.work().await;
     session.crew.end().await;
