@@ -63,6 +63,7 @@ mod encoded;
 mod error;
 mod event;
 mod ffi;
+mod h264;
 mod in_place;
 mod media;
 mod names;

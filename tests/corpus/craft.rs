@@ -3,8 +3,9 @@
 
 use std::fs;
 
+use crate::support::bits::{Bits, escaped};
 use crate::support::recipe::{find, patch};
-use crate::support::{Scratch, clip, tests_folder};
+use crate::support::{Scratch, clip, paff, tests_folder};
 
 /// Runs a step such as `matrix film.mp4 0 1 -1 0`.
 pub(crate) fn run(step: &str, folder: &Scratch) {
@@ -18,6 +19,14 @@ pub(crate) fn run(step: &str, folder: &Scratch) {
     };
     if let Some(from) = copied {
         fs::copy(from, &path).unwrap_or_else(|e| panic!("{step}: {e}"));
+        return;
+    }
+    if *name == "paff" {
+        let film = match path.extension().and_then(|e| e.to_str()) {
+            Some("mkv") => paff::matroska(rest[0]),
+            _ => paff::annex_b(rest[0]),
+        };
+        fs::write(&path, film).expect("written");
         return;
     }
     let mut bytes = fs::read(&path).unwrap_or_else(|e| panic!("{step}: {e}"));
@@ -106,7 +115,7 @@ fn hdr10_plus(stream: &[u8]) -> Vec<u8> {
 /// The SEI payload: one window, no percentiles, no tone mapping.
 fn dynamic_metadata() -> Vec<u8> {
     // Country 0xB5, provider 0x003C, its code 1, application 4 in version 1.
-    let mut bits = Bits(Vec::new());
+    let mut bits = Bits::default();
     for (value, length) in [
         (0xB5, 8),
         (0x003C, 16),
@@ -132,33 +141,4 @@ fn dynamic_metadata() -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("short");
     // Message type 4: registered user data. 0x80 ends the NAL unit.
     [&[4, length], payload.as_slice(), &[0x80]].concat()
-}
-
-struct Bits(Vec<bool>);
-
-impl Bits {
-    fn push(&mut self, value: u32, length: u32) {
-        self.0
-            .extend((0..length).rev().map(|bit| value >> bit & 1 == 1));
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let byte = |bits: &[bool]| {
-            let set = bits.iter().enumerate().filter(|(_, set)| **set);
-            set.map(|(place, _)| 0x80 >> place).sum()
-        };
-        self.0.chunks(8).map(byte).collect()
-    }
-}
-
-/// A byte 3 after two zeros, where the stream would look like a start code.
-fn escaped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for byte in bytes {
-        if *byte <= 3 && out.ends_with(&[0, 0]) {
-            out.push(3);
-        }
-        out.push(*byte);
-    }
-    out
 }

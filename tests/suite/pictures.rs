@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::command::{ffmpeg, make, run, words};
 use crate::support::encode::Encode;
 use crate::support::probe::{inventory, streams};
-use crate::support::{Scratch, clip, encode, fast, quality, recipe, watched};
+use crate::support::{Scratch, clip, encode, fast, paff, quality, recipe, watched};
 
 fn video(path: &Path) -> serde_json::Value {
     streams(&inventory(path), "video").remove(0)
@@ -431,5 +431,40 @@ fn a_shape_that_changes_within_the_film_is_told() {
         let encoded = encode(&source, &fast());
         told(&encoded, "size or shape changes");
         encoded.assert_faithful(&source);
+    });
+}
+
+/// Frames and fields in turn: two fields are one frame, and only they are deinterlaced.
+/// Where each field has a packet, several threads make libavcodec tell of damage that
+/// there is none of.
+#[test]
+fn two_fields_that_are_pictures_of_their_own_become_one_frame() {
+    watched(|| {
+        let folder = Scratch::new();
+        let together = folder.write("frames.mkv", paff::matroska("FTTFtTFBfBTFtT"));
+        let apart = folder.file("fields.mkv");
+        let bare = folder.write("fields.h264", paff::annex_b("FTTFTTFBFBTFTT"));
+        make(
+            &format!(
+                "-f h264 -framerate 25 -i {} -c copy \
+                 -bsf:v 'setts=ts=if(N\\,PREV_OUTPTS+PREV_INDURATION\\,0)'",
+                bare.display()
+            ),
+            &apart,
+        );
+        let mut options = fast();
+        options.decoder_threads = Some(2);
+        for source in [together, apart] {
+            let encoded = encode(&source, &options);
+            assert!(encoded.report.warnings.is_empty(), "{:?}", encoded.report);
+            let times = encoded.assert_same_times(&source);
+            assert_eq!(times.millis(), (0..14).map(|n| n * 40).collect::<Vec<_>>());
+            let psnr = quality::psnr_through(
+                &source,
+                "bwdif=mode=send_frame:parity=auto:deint=interlaced",
+                &encoded.output,
+            );
+            quality::assert_all_alike(&psnr, 14);
+        }
     });
 }

@@ -2,12 +2,14 @@
 //! do not go through our own code, folders that are checked for litter, and a
 //! watchdog, since a hang is a failure.
 
+pub(crate) mod bits;
 pub(crate) mod cli;
 pub(crate) mod command;
 pub(crate) mod encode;
 pub(crate) mod fake_master;
 pub(crate) mod golden;
 pub(crate) mod mount;
+pub(crate) mod paff;
 pub(crate) mod probe;
 pub(crate) mod quality;
 pub(crate) mod recipe;

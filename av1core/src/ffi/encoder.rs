@@ -336,7 +336,8 @@ impl OpusEncoder {
     }
 }
 
-fn extradata(context: &codec::Context) -> Vec<u8> {
+/// What goes in front of a stream, as its coder has it.
+pub(super) fn extradata(context: &codec::Context) -> Vec<u8> {
     // SAFETY: the context is live, and its extradata holds `extradata_size` bytes.
     unsafe {
         let raw = &*context.as_ptr();

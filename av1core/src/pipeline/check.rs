@@ -132,15 +132,12 @@ fn warnings(
     audio_errors: u64,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    if video_errors > 0 {
-        warnings.push(format!(
-            "{video_errors} decode errors in the source's video"
-        ));
-    }
-    if audio_errors > 0 {
-        warnings.push(format!(
-            "{audio_errors} decode errors in the source's sound"
-        ));
+    for (count, what) in [(video_errors, "video"), (audio_errors, "sound")] {
+        match count {
+            0 => {}
+            1 => warnings.push(format!("one decode error in the source's {what}")),
+            _ => warnings.push(format!("{count} decode errors in the source's {what}")),
+        }
     }
     if reach.is_some_and(|r| r.damaged > 0) {
         warnings.push("the source has damaged packets, which were passed over".to_owned());
