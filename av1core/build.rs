@@ -3,10 +3,18 @@
 
 use std::env;
 
+/// Releases whose declarations differ: names of ours, and of ffmpeg-sys-next's build
+/// script, which reads the headers.
+const RELEASES: [(&str, &str); 2] = [
+    ("ffmpeg_6_1", "DEP_FFMPEG_FFMPEG_6_1"),
+    ("ffmpeg_7_1", "DEP_FFMPEG_FFMPEG_7_1"),
+];
+
 fn main() {
-    println!("cargo:rustc-check-cfg=cfg(ffmpeg_6_1)");
-    // Told by ffmpeg-sys-next's build script, which reads the headers.
-    if env::var_os("DEP_FFMPEG_FFMPEG_6_1").is_some_and(|value| value == "true") {
-        println!("cargo:rustc-cfg=ffmpeg_6_1");
+    for (name, found) in RELEASES {
+        println!("cargo:rustc-check-cfg=cfg({name})");
+        if env::var_os(found).is_some_and(|value| value == "true") {
+            println!("cargo:rustc-cfg={name}");
+        }
     }
 }

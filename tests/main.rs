@@ -20,6 +20,7 @@ mod suite {
     mod cli;
     mod clock_jumps;
     mod colour;
+    mod dolby_vision;
     mod drive;
     mod exact;
     mod golden;

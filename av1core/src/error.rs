@@ -23,7 +23,7 @@ struct Inner {
     library: Option<ffmpeg_next::Error>,
     io: Option<io::Error>,
     differences: Vec<Difference>,
-    more_channels: Option<MoreChannels>,
+    discovery: Option<Discovery>,
     not_worthwhile: Option<NotWorthwhile>,
 }
 
@@ -47,12 +47,16 @@ pub struct NotWorthwhile {
     pub predicted: bool,
 }
 
-/// What a run found out too late: sound grows within its stream. With it the film can
-/// be planned again.
-pub(crate) struct MoreChannels {
-    pub(crate) stream: usize,
-    pub(crate) channels: u32,
-    pub(crate) layout: String,
+/// What a run found out too late. With it the film can be planned again.
+pub(crate) enum Discovery {
+    /// Sound grows within its stream.
+    MoreChannels {
+        stream: usize,
+        channels: u32,
+        layout: String,
+    },
+    /// Not every frame of the video has Dolby Vision's metadata.
+    DolbyVisionGap,
 }
 
 /// What went wrong, to act on.
@@ -189,7 +193,7 @@ impl Error {
             library: None,
             io: None,
             differences: Vec::new(),
-            more_channels: None,
+            discovery: None,
             not_worthwhile: None,
         }))
     }
@@ -228,13 +232,13 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_more_channels(mut self, found: MoreChannels) -> Self {
-        self.0.more_channels = Some(found);
+    pub(crate) fn with_discovery(mut self, found: Discovery) -> Self {
+        self.0.discovery = Some(found);
         self
     }
 
-    pub(crate) fn more_channels(&self) -> Option<&MoreChannels> {
-        self.0.more_channels.as_ref()
+    pub(crate) fn discovery(&self) -> Option<&Discovery> {
+        self.0.discovery.as_ref()
     }
 
     pub(crate) fn cancelled(stage: Stage, path: &Path) -> Self {

@@ -125,7 +125,13 @@ pub fn decide(
         .predict_from_us
         .is_some_and(|from| film_us(&info) >= from)
     {
-        let found = predict(source, &info, &plan, cancel, &mut observer)?;
+        prediction = match predict(source, &info, &plan, cancel, &mut observer) {
+            // The encode will find it out as well, and be planned again.
+            Err(error) if error.discovery().is_some() => None,
+            found => Some(found?),
+        };
+    }
+    if let Some(found) = &prediction {
         observer(&Event::Predicted(Box::new(found.clone())));
         let most_bytes = plan.most_bytes.unwrap_or(u64::MAX);
         if found.verdict(most_bytes) == Worth::NotWorthwhile {
@@ -138,7 +144,6 @@ pub fn decide(
                 predicted: true,
             }));
         }
-        prediction = Some(found);
     }
     Ok(Decision::Encode(ToEncode {
         place,

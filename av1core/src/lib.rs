@@ -94,9 +94,9 @@ pub use self::in_place::{
     Decision, Shrink, Shrunk, StagedFilm, Staging, ToEncode, decide, shrink, stage,
 };
 pub use self::media::{
-    AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, FieldOrder, Hdr,
-    MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind, SubtitleInfo, Tags,
-    VideoInfo,
+    AttachmentInfo, AudioInfo, Chapter, Chroma, Colour, ContentLight, Disposition, DolbyVision,
+    FieldOrder, Hdr, MasteringDisplay, MediaInfo, Orientation, StreamInfo, StreamKind,
+    SubtitleInfo, Tags, VideoInfo,
 };
 pub use self::output::Destination;
 pub use self::plan::{

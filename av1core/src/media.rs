@@ -240,8 +240,26 @@ pub struct Hdr {
     pub content_light: Option<ContentLight>,
     /// Dolby Vision profile.
     pub dolby_vision_profile: Option<u8>,
+    /// What Dolby Vision's base layer is to a display without it: 0 nothing, 1 HDR10, 2
+    /// SDR, 4 HLG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dolby_vision_compatibility: Option<u8>,
+    /// Whether each of the first frames has Dolby Vision's metadata, and the decoder
+    /// understands it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dolby_vision_rpus: bool,
     /// SMPTE ST 2094-40 dynamic metadata in the first frames.
     pub hdr10_plus: bool,
+}
+
+/// Dolby Vision, as a container names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DolbyVision {
+    /// Profile; 10 is AV1's.
+    pub profile: u8,
+    /// What its base layer is to a display without it: 0 nothing, 1 HDR10, 2 SDR, 4 HLG.
+    pub compatibility: u8,
 }
 
 /// SMPTE ST 2086 mastering display. Chromaticities are CIE 1931 xy pairs.

@@ -198,6 +198,7 @@ impl Look {
 
 /// Adds what a frame says to what the container said.
 fn note(video: &mut VideoInfo, facts: &FrameFacts, ticks: Option<i64>) {
+    let is_first = video.first_frame_ticks.is_none();
     if video.first_frame_ticks.is_none() {
         video.first_frame_ticks = Some(ticks.unwrap_or(0));
     }
@@ -212,6 +213,7 @@ fn note(video: &mut VideoInfo, facts: &FrameFacts, ticks: Option<i64>) {
     hdr.mastering_display = hdr.mastering_display.or(facts.mastering_display);
     hdr.content_light = hdr.content_light.or(facts.content_light);
     hdr.hdr10_plus |= facts.hdr10_plus;
+    hdr.dolby_vision_rpus = facts.dolby_vision_parsed && (is_first || hdr.dolby_vision_rpus);
     if facts.dolby_vision && hdr.dolby_vision_profile.is_none() {
         // The frame's metadata does not name the profile; 0 stands for "some".
         hdr.dolby_vision_profile = Some(0);

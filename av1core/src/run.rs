@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cancel::CancelToken;
 use crate::encoded::encode;
-use crate::error::{Error, ErrorKind, NotWorthwhile, Result, Stage};
+use crate::error::{Discovery, Error, ErrorKind, NotWorthwhile, Result, Stage};
 use crate::event::Event;
 use crate::media::{MediaInfo, StreamKind};
 use crate::output::Destination;
@@ -61,15 +61,53 @@ pub(crate) fn encode_verified(
 
 /// Notes what a run found out of the source, so that it can be planned again.
 fn learn(info: &mut MediaInfo, error: &Error) -> bool {
-    let Some(found) = error.more_channels() else {
-        return false;
+    let stream = match error.discovery() {
+        Some(Discovery::MoreChannels { stream, .. }) => Some(*stream),
+        Some(Discovery::DolbyVisionGap) => info.main_video().map(|video| video.index),
+        None => None,
     };
-    let stream = info.streams.get_mut(found.stream);
-    let Some(StreamKind::Audio(audio)) = stream.map(|stream| &mut stream.kind) else {
-        return false;
-    };
-    let before = std::mem::replace(&mut audio.layout, found.layout.clone());
-    audio.begins_as.get_or_insert(before);
-    audio.channels = found.channels;
-    true
+    let stream = stream.and_then(|index| info.streams.get_mut(index));
+    match (error.discovery(), stream.map(|stream| &mut stream.kind)) {
+        (
+            Some(Discovery::MoreChannels {
+                channels, layout, ..
+            }),
+            Some(StreamKind::Audio(audio)),
+        ) => {
+            let before = std::mem::replace(&mut audio.layout, layout.clone());
+            audio.begins_as.get_or_insert(before);
+            audio.channels = *channels;
+            true
+        }
+        (Some(Discovery::DolbyVisionGap), Some(StreamKind::Video(video))) => {
+            std::mem::take(&mut video.hdr.dolby_vision_rpus)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found out changes the next plan, and only once.
+    #[test]
+    fn a_gap_in_the_dolby_vision_metadata_is_learnt() {
+        let mut info = crate::plan::tests::film(|video| video.hdr.dolby_vision_rpus = true);
+        let error = Error::new(
+            ErrorKind::Mismatch,
+            Stage::Encode,
+            Path::new("film.mkv"),
+            "",
+        );
+        assert!(!learn(&mut info, &error));
+        let error = error.with_discovery(Discovery::DolbyVisionGap);
+        assert!(learn(&mut info, &error));
+        assert!(
+            !info.streams[0]
+                .video()
+                .is_some_and(|v| v.hdr.dolby_vision_rpus)
+        );
+        assert!(!learn(&mut info, &error));
+    }
 }

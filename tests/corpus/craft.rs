@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::support::bits::{Bits, escaped};
 use crate::support::recipe::{find, patch};
-use crate::support::{Scratch, clip, paff, tests_folder};
+use crate::support::{Scratch, clip, dolby_vision, paff, tests_folder};
 
 /// Runs a step such as `matrix film.mp4 0 1 -1 0`.
 pub(crate) fn run(step: &str, folder: &Scratch) {
@@ -33,7 +33,10 @@ pub(crate) fn run(step: &str, folder: &Scratch) {
     let numbers = || rest.iter().map(|word| word.parse().expect("a number"));
     match *name {
         "matrix" => matrix(&mut bytes, &numbers().collect::<Vec<i32>>()),
-        "dolby_vision" => dolby_vision(&mut bytes, numbers().next().expect("a profile")),
+        "dolby_vision" => {
+            let profile = rest[0].parse().expect("a profile");
+            dolby_vision::configure(&mut bytes, profile);
+        }
         "hdr10_plus" => bytes = hdr10_plus(&bytes),
         "append" => bytes.extend(fs::read(folder.file(rest[0])).expect("a second file")),
         "tail" => drop(bytes.drain(..numbers().next().expect("a length") as usize)),
@@ -55,37 +58,6 @@ fn matrix(bytes: &mut [u8], abcd: &[i32]) {
         let at = header + 44 + place;
         bytes[at..at + 4].copy_from_slice(&(value * 0x1_0000).to_be_bytes());
     }
-}
-
-/// Puts a Dolby Vision configuration into the HEVC track of an MP4 file whose index
-/// stands at its end, so that no offset moves.
-fn dolby_vision(bytes: &mut Vec<u8>, profile: i32) {
-    let index = find(bytes, b"moov").expect("an index");
-    assert!(find(bytes, b"mdat").expect("pictures") < index);
-    let profile = u8::try_from(profile).expect("a profile");
-    // Version 1.0; profile (7 bits), level 3 (6 bits), with RPU and base layer;
-    // compatible with HDR10 where the profile is 8.
-    let compatible = if profile == 8 { 0x10 } else { 0 };
-    let mut record = vec![1, 0, profile << 1, (3 << 3) | 0b101, compatible];
-    record.resize(24, 0);
-    let kind = if profile > 7 { b"dvvC" } else { b"dvcC" };
-    let length = u32::try_from(8 + record.len()).expect("short");
-    let mut box_bytes = length.to_be_bytes().to_vec();
-    box_bytes.extend(kind);
-    box_bytes.extend(record);
-    // Each box from the outermost to the sample entry grows by it.
-    let mut at = index;
-    for name in [
-        b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1",
-    ] {
-        at += find(&bytes[at..], name).expect("a box");
-        let size = &mut bytes[at - 4..at];
-        let grown = u32::from_be_bytes(size.try_into().expect("four")) + length;
-        size.copy_from_slice(&grown.to_be_bytes());
-    }
-    let entry = u32::from_be_bytes(bytes[at - 4..at].try_into().expect("four"));
-    let end = at - 4 + (entry - length) as usize;
-    bytes.splice(end..end, box_bytes);
 }
 
 /// Puts an HDR10+ message (SMPTE ST 2094-40) before each picture of a raw HEVC

@@ -5,6 +5,7 @@
 pub(crate) mod bits;
 pub(crate) mod cli;
 pub(crate) mod command;
+pub(crate) mod dolby_vision;
 pub(crate) mod encode;
 pub(crate) mod fake_master;
 pub(crate) mod golden;

@@ -148,7 +148,7 @@ pub(crate) struct LossArgs {
     #[arg(long)]
     pub(crate) allow_alpha_loss: bool,
 
-    /// Drop the dynamic metadata of Dolby Vision and HDR10+
+    /// Drop the dynamic metadata of Dolby Vision and HDR10+ where it cannot be carried
     #[arg(long)]
     pub(crate) allow_dynamic_hdr_loss: bool,
 }

@@ -1,6 +1,6 @@
 //! `av1cli doctor`
 
-use av1core::{Capabilities, EncoderLimits};
+use av1core::Capabilities;
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
@@ -89,23 +89,16 @@ fn notes(capabilities: &Capabilities) -> Vec<String> {
             capabilities.fastest_preset
         ));
     }
-    if capabilities.has_libsvtav1 && capabilities.encoder_limits != EncoderLimits::NONE {
-        let side = capabilities.encoder_limits.least_side_pixels;
+    let limits = capabilities.encoder_limits;
+    if capabilities.has_libsvtav1 && limits.even_sizes_only {
+        let side = limits.least_side_pixels;
         notes.push(format!(
             "This SVT-AV1 takes no picture below {side}x{side} and none of odd width or height: \
              such films are skipped. SVT-AV1 4.2 takes them."
         ));
     }
     if capabilities.has_libsvtav1 {
-        let libraries = if capabilities.codes_dolby_vision {
-            "FFmpeg's libraries here could code Dolby Vision's, which is not made use of yet"
-        } else {
-            "FFmpeg's libraries here cannot code it either"
-        };
-        notes.push(format!(
-            "Dolby Vision and HDR10+ films are skipped, so that their dynamic metadata is not \
-             lost; {libraries}. HDR10's static metadata and HLG are kept."
-        ));
+        notes.push(hdr_note(limits.drops_dolby_vision));
     }
     if !capabilities.has_bwdif {
         notes.push(
@@ -116,8 +109,25 @@ fn notes(capabilities: &Capabilities) -> Vec<String> {
     notes
 }
 
+fn hdr_note(drops_dolby_vision: bool) -> String {
+    let dolby_vision = if drops_dolby_vision {
+        "Dolby Vision and HDR10+ films are skipped, so that their dynamic metadata is not lost; \
+         FFmpeg 7.1 and later carry that of Dolby Vision's profiles 5 and 8 (with libdav1d)."
+    } else {
+        "Dolby Vision of the profiles 5 and 8 becomes profile 10 with the metadata of every \
+         frame. Films of its other profiles and of HDR10+ are skipped, so that their dynamic \
+         metadata is not lost."
+    };
+    format!("{dolby_vision} HDR10's static metadata and HLG are kept.")
+}
+
 fn describe(findings: &Findings<'_>) -> Vec<String> {
     let found = findings.capabilities;
+    let dolby_vision = if found.encoder_limits.drops_dolby_vision {
+        "not carried"
+    } else {
+        "carried (profiles 5 and 8)"
+    };
     let yes_no = |there| if there { "yes" } else { "MISSING" }.to_owned();
     let svt_av1 = found
         .svt_av1
@@ -134,6 +144,7 @@ fn describe(findings: &Findings<'_>) -> Vec<String> {
         ("libsvtav1 (AV1 encoder)", yes_no(found.has_libsvtav1)),
         ("libopus (Opus encoder)", yes_no(found.has_libopus)),
         ("bwdif (deinterlacer)", yes_no(found.has_bwdif)),
+        ("Dolby Vision", dolby_vision.to_owned()),
     ] {
         table.row(&[name.to_owned(), value]);
     }
@@ -188,6 +199,20 @@ mod tests {
             "no bwdif",
         ] {
             assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_dolby_vision_is_told() {
+        let mut capabilities = av1core::capabilities();
+        capabilities.has_libsvtav1 = true;
+        for (drops, words) in [
+            (true, "FFmpeg 7.1 and later"),
+            (false, "becomes profile 10"),
+        ] {
+            capabilities.encoder_limits.drops_dolby_vision = drops;
+            let notes = notes(&capabilities);
+            assert!(notes.iter().any(|note| note.contains(words)), "{notes:?}");
         }
     }
 

@@ -159,7 +159,9 @@ fn hdr(hdr: &Hdr, colour: &Colour) -> Vec<String> {
         parts.push("HDR10+".to_owned());
     }
     if let Some(profile) = hdr.dolby_vision_profile {
-        parts.push(format!("Dolby Vision {profile}"));
+        let base = hdr.dolby_vision_compatibility;
+        let base = base.map_or_else(String::new, |layer| format!(".{layer}"));
+        parts.push(format!("Dolby Vision {profile}{base}"));
     }
     parts
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use ffmpeg_next::{encoder, ffi, filter};
+use ffmpeg_next::{decoder, encoder, ffi, filter};
 use serde::Serialize;
 
 use crate::plan::EncoderLimits;
@@ -35,11 +35,8 @@ pub struct Capabilities {
     /// The fastest preset that is used; it takes the place of faster ones. 13, but 10
     /// with SVT-AV1 2.3, which damages pictures at 11 to 13 (seen with 2.3.0).
     pub fastest_preset: u8,
-    /// Pictures that the video encoder takes.
+    /// What the video encoder takes, and what it keeps.
     pub encoder_limits: EncoderLimits,
-    /// Whether libavcodec's encoder could code Dolby Vision's metadata (from FFmpeg 7.1
-    /// on). Nothing here makes use of it yet: such films are skipped.
-    pub codes_dolby_vision: bool,
 }
 
 /// Asks the linked libraries.
@@ -58,8 +55,10 @@ pub fn capabilities() -> Capabilities {
         has_libopus: encoder::find_by_name("libopus").is_some(),
         has_bwdif: filter::find("bwdif").is_some(),
         fastest_preset: fastest_preset(svt_av1.as_deref().map(release)),
-        encoder_limits: encoder_limits(svt_av1.as_deref().map(release)),
-        codes_dolby_vision: has_encoder_option(c"dolbyvision"),
+        encoder_limits: EncoderLimits {
+            drops_dolby_vision: !carries_dolby_vision(),
+            ..encoder_limits(svt_av1.as_deref().map(release))
+        },
         one_encoder_a_process: !svt_av1.as_deref().map(release).is_some_and(is_reentrant),
         svt_av1,
     }
@@ -117,6 +116,14 @@ fn has_encoder_option(name: &CStr) -> bool {
             )
             .is_null()
     }
+}
+
+/// Dolby Vision's metadata is coded by the wrapper of FFmpeg 7.1 and later. A decoder has
+/// to read it back, or no output would be published: libdav1d's wrapper does, which came
+/// with it; libaom's and the hardware's do not.
+fn carries_dolby_vision() -> bool {
+    let decoder = decoder::find(ffmpeg_next::codec::Id::AV1);
+    has_encoder_option(c"dolbyvision") && decoder.is_some_and(|found| found.name() == "libdav1d")
 }
 
 /// Sizes below 64 came back with 3.0 (SVT-AV1 merge request 2356); what versions before

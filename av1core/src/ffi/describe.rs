@@ -88,8 +88,13 @@ fn video_info(stream: &Stream<'_>, par: &AVCodecParameters) -> VideoInfo {
                 hdr.mastering_display = mastering_display(data.data());
             }
             SideType::ContentLightLevel => hdr.content_light = content_light(data.data()),
-            // The configuration record: version major, minor, profile, ... (one byte each).
-            SideType::DOVI_CONF => hdr.dolby_vision_profile = data.data().get(2).copied(),
+            // The configuration record, a byte each: version, its minor part, profile, level,
+            // presence of RPUs, of an enhancement and of a base layer, compatibility
+            // (libavutil/dovi_meta.h, the same from FFmpeg 4.4 to 9).
+            SideType::DOVI_CONF => {
+                hdr.dolby_vision_profile = data.data().get(2).copied();
+                hdr.dolby_vision_compatibility = data.data().get(7).copied();
+            }
             _ => {}
         }
     }

@@ -10,7 +10,7 @@ use ffmpeg_next::{Frame, Packet, codec, encoder};
 use super::audio::{Layout, OPUS_RATE_HZ};
 use super::capabilities::{svt_av1_release, used_preset};
 use super::parallel::lp;
-use super::{dictionary, priority};
+use super::{dictionary, dolby_vision, priority};
 use crate::media::{Colour, ContentLight, MasteringDisplay};
 use crate::plan::{AudioSettings, BitDepth, VideoSettings};
 use crate::units::TimeBase;
@@ -49,6 +49,7 @@ fn receive(encoder: &mut encoder::Encoder, packet: &mut Packet) -> Result<Encode
 pub(crate) struct VideoEncoder {
     encoder: encoder::Encoder,
     progress: Progress,
+    wants_dolby_vision: bool,
 }
 
 /// How far an encoder is.
@@ -94,11 +95,17 @@ impl VideoEncoder {
         options.push(("preset", used_preset(settings.preset).to_string()));
         options.push(("crf", settings.crf.get().to_string()));
         options.push(("svtav1-params", svtav1_params(settings)));
+        if let Some(carried) = settings.dolby_vision {
+            options.push(("dolbyvision", "1".to_owned()));
+            // SAFETY: the context is owned and not opened yet.
+            unsafe { dolby_vision::announce(video.as_mut_ptr(), carried)? };
+        }
         let options = dictionary::from_pairs(options);
         let opened = priority::without_real_time(|| video.open_with(options))?;
         Ok(Self {
             encoder: opened.0.0,
             progress: Progress::NoFrame,
+            wants_dolby_vision: settings.dolby_vision.is_some(),
         })
     }
 
@@ -110,6 +117,11 @@ impl VideoEncoder {
     /// The sequence header and what else goes in front of the stream.
     pub(crate) fn extradata(&self) -> Vec<u8> {
         extradata(&self.encoder)
+    }
+
+    /// Whether every frame has to have Dolby Vision's metadata.
+    pub(crate) fn wants_dolby_vision(&self) -> bool {
+        self.wants_dolby_vision
     }
 
     /// Gives the encoder a frame. Blocks while the encoder's pool is full.
@@ -154,6 +166,11 @@ impl VideoEncoder {
 
     /// Brings the encoder to its end, and throws away what it still gives.
     fn drain(&mut self) -> Result<(), ffmpeg::Error> {
+        if self.progress == Progress::NoFrame && self.wants_dolby_vision {
+            // It would refuse the frame that nobody sees; those that code the metadata can
+            // do without (SVT-AV1 2.3 and 4.2).
+            return Ok(());
+        }
         if matches!(self.progress, Progress::NoFrame | Progress::Frames) {
             self.send_end()?;
         }
@@ -176,6 +193,10 @@ impl Drop for VideoEncoder {
 }
 
 /// The `svtav1-params` of `settings`; the caller's own come last and so win.
+///
+/// Static HDR metadata goes this way with every FFmpeg. From 7.1 on the wrapper also
+/// reads it from the context's `decoded_side_data`, once, before it parses these
+/// (libsvtav1.c, `handle_side_data`); that of single frames no version looks at.
 fn svtav1_params(settings: &VideoSettings) -> String {
     let mut params = Vec::new();
     if settings.film_grain > 0 {
@@ -352,3 +373,6 @@ pub(super) fn extradata(context: &codec::Context) -> Vec<u8> {
 fn rational(num: i32, den: i32) -> AVRational {
     AVRational { num, den }
 }
+
+#[cfg(test)]
+mod tests;

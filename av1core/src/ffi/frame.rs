@@ -18,20 +18,16 @@ pub(crate) struct FrameFacts {
     pub(crate) mastering_display: Option<MasteringDisplay>,
     pub(crate) content_light: Option<ContentLight>,
     pub(crate) hdr10_plus: bool,
+    /// Dolby Vision's metadata, whether the decoder understands it or not.
     pub(crate) dolby_vision: bool,
+    /// It does.
+    pub(crate) dolby_vision_parsed: bool,
     pub(crate) captions: bool,
 }
 
 /// Reads the facts of `frame`.
 pub(crate) fn facts(frame: &Video) -> FrameFacts {
-    let data = |kind: SideType| {
-        // SAFETY: the frame is live for as long as it is borrowed, and so is the
-        // side data that belongs to it.
-        unsafe {
-            let side = av_frame_get_side_data(frame.as_ptr(), kind.into()).as_ref()?;
-            (!side.data.is_null()).then(|| std::slice::from_raw_parts(side.data, side.size))
-        }
-    };
+    let data = |kind| side_data(frame, kind);
     FrameFacts {
         interlaced: frame.is_interlaced(),
         top_first: frame.is_top_first(),
@@ -41,8 +37,25 @@ pub(crate) fn facts(frame: &Video) -> FrameFacts {
         hdr10_plus: data(SideType::DYNAMIC_HDR_PLUS).is_some(),
         dolby_vision: data(SideType::DOVI_METADATA).is_some()
             || data(SideType::DOVI_RPU_BUFFER).is_some(),
+        dolby_vision_parsed: data(SideType::DOVI_METADATA).is_some(),
         captions: data(SideType::A53CC).is_some(),
     }
+}
+
+fn side_data(frame: &Video, kind: SideType) -> Option<&[u8]> {
+    // SAFETY: the frame is live for as long as it is borrowed, and so is the side data
+    // that belongs to it.
+    unsafe {
+        let side = av_frame_get_side_data(frame.as_ptr(), kind.into()).as_ref()?;
+        (!side.data.is_null()).then(|| std::slice::from_raw_parts(side.data, side.size))
+    }
+}
+
+/// Dolby Vision's metadata of the frame as the decoder has parsed it: an `AVDOVIMetadata`
+/// with all that it holds, of which equal ones have equal bytes (libavutil allocates it
+/// zeroed).
+pub(crate) fn dolby_vision(frame: &Video) -> Option<&[u8]> {
+    side_data(frame, SideType::DOVI_METADATA)
 }
 
 /// Whether the decoder had to guess parts of the frame.

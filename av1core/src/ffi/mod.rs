@@ -10,6 +10,7 @@ mod capabilities;
 mod decoder;
 mod describe;
 mod dictionary;
+mod dolby_vision;
 mod encoder;
 mod frame;
 mod hdr;
@@ -30,7 +31,7 @@ pub(crate) use self::decoder::{Decoder, Received, open_decoder};
 pub(crate) use self::describe::{chapters, stream_info};
 pub(crate) use self::encoder::{Encoded, OPUS_FRAME_SAMPLES, OpusEncoder, VideoEncoder};
 pub(crate) use self::frame::{
-    FrameFacts, channels, facts, has_plain_planes, is_writable, layout_name,
+    FrameFacts, channels, dolby_vision, facts, has_plain_planes, is_writable, layout_name,
 };
 pub(crate) use self::input::Demuxer;
 pub(crate) use self::lease::is_open_for_writing;

@@ -46,6 +46,8 @@ pub(crate) enum NewStream<'a> {
         mastering_display: Option<&'a MasteringDisplay>,
         /// So too.
         content_light: Option<ContentLight>,
+        /// The encoder has a Dolby Vision configuration, which is to be written.
+        dolby_vision: bool,
     },
     /// Packets as another file has them.
     Copied {
@@ -97,6 +99,12 @@ impl Muxer {
         tags: &Tags,
         disposition: Disposition,
     ) -> Result<usize, ffmpeg::Error> {
+        if matches!(new, NewStream::Video { dolby_vision, .. } if *dolby_vision) {
+            // MP4's muxer writes the configuration of Dolby's, who are no standards body,
+            // on this condition alone (movenc.c, `mov_write_video_tag`).
+            // SAFETY: the context is live; this is a plain field.
+            unsafe { (*self.output.as_mut_ptr()).strict_std_compliance = FF_COMPLIANCE_UNOFFICIAL };
+        }
         // SAFETY: the context is live and its header not written yet. The new
         // stream and its parameters belong to it; `par` is freshly made, and every
         // function used on it takes care of what it held before.
@@ -116,6 +124,7 @@ impl Muxer {
                     frame_rate,
                     mastering_display,
                     content_light,
+                    ..
                 } => {
                     check(avcodec_parameters_from_context(par, context.as_ptr()))?;
                     // MP4 counts in what it is told, so that times stay exact; Matroska

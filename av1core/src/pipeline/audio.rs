@@ -15,7 +15,7 @@ use super::check::most_decode_errors;
 use super::mux::Muxed;
 use super::queue::{Receiver, Sender};
 use super::{Halt, LONGEST_STEP_US, Run};
-use crate::error::{Error, ErrorKind, MoreChannels, Stage};
+use crate::error::{Discovery, Error, ErrorKind, Stage};
 use crate::ffi::{
     self, Decoder, Encoded, OPUS_FRAME_SAMPLES, OPUS_RATE_HZ, OpusEncoder, Received, Resampler,
 };
@@ -171,13 +171,13 @@ impl Voice<'_> {
                 self.track.settings.channels
             );
             let error = self.run.error(ErrorKind::Mismatch, Stage::Decode, message);
-            let found = MoreChannels {
-                stream: self.track.source_index,
+            let stream = self.track.source_index;
+            let found = Discovery::MoreChannels {
+                stream,
                 channels: channels_now,
                 layout: ffi::layout_name(frame),
             };
-            let error = error.with_stream(found.stream).with_more_channels(found);
-            return Err(error.into());
+            return Err(error.with_stream(stream).with_discovery(found).into());
         }
         if self.resampler.is_none() {
             let settings = self.track.settings;

@@ -19,8 +19,8 @@ use super::mux::Muxed;
 use super::queue::{Receiver, Sender};
 use super::turn::Turn;
 use super::{Halt, Run, Shared};
-use crate::error::{ErrorKind, Stage};
-use crate::ffi::{Encoded, VideoEncoder};
+use crate::error::{Discovery, Error, ErrorKind, Stage};
+use crate::ffi::{self, Encoded, VideoEncoder};
 use crate::units::TimeBase;
 use crate::witness::Pictures;
 
@@ -118,6 +118,9 @@ fn encode(
         // take an intra frame for a request.
         frame.set_kind(picture::Type::None);
         pictures.add(&frame, frame.pts().unwrap_or_default());
+        if encoder.wants_dolby_vision() && ffi::dolby_vision(&frame).is_none() {
+            return Err(dolby_vision_gap(run, pictures.ticks.len() - 1).into());
+        }
         encoder.send(&frame).map_err(failed)?;
         run.counters.frames_in.fetch_add(1, Ordering::Relaxed);
         take_packets(run, encoder, (&pictures.ticks, &mut taken), to)?;
@@ -137,6 +140,15 @@ fn encode(
             .into());
     }
     Ok(pictures)
+}
+
+/// The wrapper takes no frame without metadata once it codes metadata (libsvtav1.c,
+/// `eb_send_frame`), and a player would go on with that of the frame before.
+fn dolby_vision_gap(run: &Shared, frame: usize) -> Error {
+    let message =
+        format!("frame {frame} has no Dolby Vision metadata that is understood; left alone");
+    run.error(ErrorKind::Mismatch, Stage::Encode, message)
+        .with_discovery(Discovery::DolbyVisionGap)
 }
 
 /// Takes the frames as the encoder would, and passes their times on.

@@ -180,6 +180,7 @@ impl<'a> Opener<'_, 'a> {
                     frame_rate: constant_frame_rate(stream),
                     mastering_display: settings.mastering_display.as_ref(),
                     content_light: settings.content_light,
+                    dolby_vision: settings.dolby_vision.is_some(),
                 };
                 self.add_stream(stream, &new, &tags)?
             }

@@ -5,6 +5,7 @@
 //! source's order, with what becomes of it and why in words a user understands.
 
 mod audio;
+mod dolby_vision;
 mod fit;
 mod options;
 mod other;

@@ -49,7 +49,7 @@ pub struct Options {
     pub encoder_limits: Option<EncoderLimits>,
 }
 
-/// Pictures that the video encoder takes.
+/// What the video encoder takes, and what it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EncoderLimits {
@@ -57,20 +57,24 @@ pub struct EncoderLimits {
     pub least_side_pixels: u32,
     /// Width and height have to be even.
     pub even_sizes_only: bool,
+    /// Dolby Vision's metadata is lost.
+    pub drops_dolby_vision: bool,
 }
 
 impl EncoderLimits {
-    /// Those of SVT-AV1 1.4 and 2.3: "Source Width must be at least 64", "Source Height
+    /// Those of SVT-AV1 1.4 and 2.3, with a libavcodec before 7.1: "Source Width must be at least 64", "Source Height
     /// must be even for YUV_420 colorspace" (both refuse).
     pub const STRICTEST: Self = Self {
         least_side_pixels: 64,
         even_sizes_only: true,
+        drops_dolby_vision: true,
     };
 
-    /// Those of SVT-AV1 4.2, which encodes 1x1 and 3x5 (tried).
+    /// Those of SVT-AV1 4.2 with a libavcodec from 7.1 on, which encodes 1x1 and 3x5 (tried).
     pub const NONE: Self = Self {
         least_side_pixels: 1,
         even_sizes_only: false,
+        drops_dolby_vision: false,
     };
 }
 
@@ -130,6 +134,6 @@ pub struct Allow {
     pub depth_loss: bool,
     /// Transparency is dropped.
     pub alpha_loss: bool,
-    /// Dolby Vision and HDR10+ metadata are dropped.
+    /// Dolby Vision and HDR10+ metadata are dropped where they cannot be carried.
     pub dynamic_hdr_loss: bool,
 }

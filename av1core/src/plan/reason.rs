@@ -30,10 +30,16 @@ pub enum SkipReason {
     #[error("the video has a transparency (alpha) plane, which AV1 cannot hold")]
     AlphaLoss,
     /// Dolby Vision.
-    #[error("the video is Dolby Vision profile {profile}, whose dynamic metadata would be lost")]
+    #[error(
+        "the video is Dolby Vision profile {profile}, whose dynamic metadata would be lost{}",
+        if *newer_carries { " (FFmpeg 7.1 and later carry it)" } else { "" }
+    )]
     DolbyVision {
         /// Dolby Vision profile.
         profile: u8,
+        /// A newer FFmpeg would carry it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        newer_carries: bool,
     },
     /// HDR10+.
     #[error("the video is HDR10+, whose dynamic metadata would be lost")]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::media::{
-    AttachmentInfo, AudioInfo, Chroma, Colour, FieldOrder, Hdr, Orientation, SubtitleInfo,
-    VideoInfo,
+    AttachmentInfo, AudioInfo, Chroma, Colour, DolbyVision, FieldOrder, Hdr, Orientation,
+    SubtitleInfo, VideoInfo,
 };
 use crate::units::{Crf, Preset, Ratio};
 use proptest::prelude::*;
@@ -207,6 +207,68 @@ fn what_the_encoder_cannot_take_is_left_alone() {
         let video = info.streams[0].video().expect("a video");
         let planned = video_settings(&settings);
         assert_eq!((planned.width, planned.height), (video.width, video.height));
+    }
+}
+
+/// Where every frame has metadata that AV1 has a place for, and the encoder codes it.
+#[test]
+fn dolby_vision_is_carried_where_it_can_be_and_left_alone_elsewhere() {
+    let tagged = |profile, [matrix, primaries, transfer]: [&str; 3]| {
+        film(|v| {
+            v.bit_depth = 10;
+            v.hdr.dolby_vision_profile = Some(profile);
+            v.hdr.dolby_vision_rpus = true;
+            let tag = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+            v.colour.matrix = tag(matrix);
+            v.colour.primaries = tag(primaries);
+            v.colour.transfer = tag(transfer);
+        })
+    };
+    let able = Options {
+        encoder_limits: Some(EncoderLimits::NONE),
+        ..Options::default()
+    };
+    let hdr10 = ["bt2020nc", "bt2020", "smpte2084"];
+    let carried = |info: &MediaInfo| video_settings(&transcode(info, &able)).dolby_vision;
+    for (profile, tags, compatibility) in [
+        (8, hdr10, 1),
+        (8, ["bt2020nc", "bt2020", "arib-std-b67"], 4),
+        (8, ["bt709"; 3], 2),
+        (5, [""; 3], 0),
+    ] {
+        let info = tagged(profile, tags);
+        let expected = DolbyVision {
+            profile: 10,
+            compatibility,
+        };
+        assert_eq!(carried(&info), Some(expected));
+        let newer_carries = true;
+        let reason = SkipReason::DolbyVision {
+            profile,
+            newer_carries,
+        };
+        assert_eq!(skip(&info, &Options::default()), reason);
+    }
+    let mut turned = tagged(8, hdr10);
+    let mut gap = tagged(8, hdr10);
+    let of = |info: &mut MediaInfo, change: fn(&mut VideoInfo)| match &mut info.streams[0].kind {
+        StreamKind::Video(video) => change(video),
+        _ => panic!("no video"),
+    };
+    of(&mut turned, |video| video.orientation.quarter_turns = 1);
+    of(&mut gap, |video| video.hdr.dolby_vision_rpus = false);
+    for info in [turned, gap, tagged(7, hdr10), tagged(8, ["", "bt2020", ""])] {
+        let reason = skip(&info, &able);
+        let newer_carries = false;
+        assert!(
+            matches!(reason, SkipReason::DolbyVision { newer_carries: is, .. } if is == newer_carries)
+        );
+        let mut allowed = able.clone();
+        allowed.allow.dynamic_hdr_loss = true;
+        assert_eq!(
+            video_settings(&transcode(&info, &allowed)).dolby_vision,
+            None
+        );
     }
 }
 

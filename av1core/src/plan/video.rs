@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::{BitDepth, EncoderLimits, Options};
-use super::{Action, SkipReason};
+use super::{Action, SkipReason, dolby_vision};
 use crate::media::{
-    Chroma, Colour, ContentLight, FieldOrder, MasteringDisplay, Orientation, StreamInfo, VideoInfo,
+    Chroma, Colour, ContentLight, DolbyVision, FieldOrder, MasteringDisplay, Orientation,
+    StreamInfo, VideoInfo,
 };
 use crate::units::{Crf, Preset, Ratio};
 
@@ -46,6 +47,9 @@ pub struct VideoSettings {
     pub mastering_display: Option<MasteringDisplay>,
     /// Content light level, the source's own.
     pub content_light: Option<ContentLight>,
+    /// What each picture's Dolby Vision metadata is carried as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dolby_vision: Option<DolbyVision>,
 }
 
 /// A step between decoder and encoder.
@@ -104,6 +108,8 @@ pub(super) fn settings(
         colour: colour(video),
         mastering_display: video.hdr.mastering_display,
         content_light: video.hdr.content_light,
+        dolby_vision: dolby_vision::carried(video, options)
+            .filter(|_| dolby_vision::encoder_carries(options)),
     };
     let reason = reason(stream, video, &settings);
     Ok((Action::EncodeVideo(settings), reason))
@@ -118,10 +124,8 @@ fn skip_reason(stream: &StreamInfo, video: &VideoInfo, options: &Options) -> Opt
     if stream.codec == "av1" && !allow.av1 {
         return Some(SkipReason::AlreadyAv1);
     }
-    if let Some(profile) = video.hdr.dolby_vision_profile
-        && !allow.dynamic_hdr_loss
-    {
-        return Some(SkipReason::DolbyVision { profile });
+    if let Some(reason) = dolby_vision_loss(video, options) {
+        return Some(reason);
     }
     if video.hdr.hdr10_plus && !allow.dynamic_hdr_loss {
         return Some(SkipReason::Hdr10Plus);
@@ -164,6 +168,16 @@ fn skip_reason(stream: &StreamInfo, video: &VideoInfo, options: &Options) -> Opt
     None
 }
 
+fn dolby_vision_loss(video: &VideoInfo, options: &Options) -> Option<SkipReason> {
+    let profile = video.hdr.dolby_vision_profile?;
+    let could_be_carried = dolby_vision::carried(video, options).is_some();
+    let is_carried = could_be_carried && dolby_vision::encoder_carries(options);
+    (!is_carried && !options.allow.dynamic_hdr_loss).then_some(SkipReason::DolbyVision {
+        profile,
+        newer_carries: could_be_carried,
+    })
+}
+
 /// The source's colour description. RGB has no matrix and no range that YUV could
 /// keep: it is converted to BT.709, limited (`scale` in the pipeline's filter step).
 fn colour(video: &VideoInfo) -> Colour {
@@ -187,6 +201,9 @@ fn reason(stream: &StreamInfo, video: &VideoInfo, settings: &VideoSettings) -> S
             VideoFilter::Deinterlace => ", deinterlaced",
             VideoFilter::Turn(_) => ", turned upright",
         });
+    }
+    if settings.dolby_vision.is_some() {
+        reason.push_str(", with its Dolby Vision metadata");
     }
     if video.embedded_captions {
         reason.push_str("; embedded captions (EIA-608/708) are not carried");

@@ -36,13 +36,12 @@ pub(super) fn compare(plan: &Plan, source: &Witness, reading: &Reading) -> Vec<D
     for (index, _) in &reading.pairs.tracks {
         let planned = plan.streams.iter().find(|s| s.index == *index);
         match planned.map(|s| &s.action) {
-            Some(Action::EncodeVideo(_)) => {
-                differences.extend(pictures(
-                    *index,
-                    &source.pictures,
-                    &found.pictures,
-                    shift_us,
-                ));
+            Some(Action::EncodeVideo(settings)) => {
+                let (source, found) = (&source.pictures, &found.pictures);
+                differences.extend(pictures(*index, source, found, shift_us));
+                if settings.dolby_vision.is_some() {
+                    differences.extend(dolby_vision(*index, source, found));
+                }
             }
             Some(Action::EncodeAudio(settings)) => differences.extend(sound(
                 *index,
@@ -114,6 +113,19 @@ fn pictures(index: usize, source: &Pictures, found: &Pictures, shift_us: i64) ->
         differences.extend(content(index, source, found));
     }
     differences
+}
+
+/// The first frame that has not the Dolby Vision metadata of the source's.
+fn dolby_vision(index: usize, source: &Pictures, found: &Pictures) -> Option<Difference> {
+    let pairs = source.dolby_vision.iter().zip(&found.dolby_vision);
+    let astray = pairs.enumerate().find(|(_, (should, is))| should != is);
+    astray.map(|(i, (_, is))| {
+        let what = match is {
+            Some(_) => format!("the Dolby Vision metadata of frame {i} is not the source's"),
+            None => format!("the Dolby Vision metadata of frame {i} is lost"),
+        };
+        Difference::of_stream(index, what).at(found.time_us(i))
+    })
 }
 
 /// The first frame that shows something else than the source does.

@@ -261,6 +261,31 @@ fn hdr(found: &mut Found, index: Option<usize>, settings: &VideoSettings, video:
         };
         found.note(index, what);
     }
+    dolby_vision(found, index, settings, video);
+}
+
+fn dolby_vision(
+    found: &mut Found,
+    index: Option<usize>,
+    settings: &VideoSettings,
+    video: &VideoInfo,
+) {
+    let Some(should) = settings.dolby_vision else {
+        if video.hdr.dolby_vision_profile.is_some() {
+            found.note(index, "it says that it is Dolby Vision, and is not");
+        }
+        return;
+    };
+    let name = |profile: u8, compatibility: u8| format!("profile {profile}.{compatibility}");
+    let is = match (
+        video.hdr.dolby_vision_profile,
+        video.hdr.dolby_vision_compatibility,
+    ) {
+        (Some(profile), Some(compatibility)) => name(profile, compatibility),
+        _ => "not said".to_owned(),
+    };
+    let should = name(should.profile, should.compatibility);
+    found.same(index, "its Dolby Vision", should, is);
 }
 
 fn sound(found: &mut Found, index: Option<usize>, settings: &AudioSettings, audio: &AudioInfo) {

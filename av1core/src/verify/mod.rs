@@ -174,7 +174,10 @@ pub fn compare(
 /// depth and the container are the output's own choice.
 fn lenient_options(output: Option<&MediaInfo>) -> Options {
     let mut video = output.into_iter().flat_map(|info| &info.streams);
-    let bits = video.find_map(|s| s.video()).map_or(10, |v| v.bit_depth);
+    let video = video.find_map(|s| s.video());
+    let bits = video.map_or(10, |v| v.bit_depth);
+    // It may have been dropped, as other losses are; what is there has to be the source's.
+    let has_dolby_vision = video.is_some_and(|v| v.hdr.dolby_vision_profile.is_some());
     let mp4 = output.is_some_and(|info| info.container.contains("mp4"));
     Options {
         container: if mp4 {
@@ -194,7 +197,10 @@ fn lenient_options(output: Option<&MediaInfo>) -> Options {
             alpha_loss: true,
             dynamic_hdr_loss: true,
         },
-        encoder_limits: Some(EncoderLimits::NONE),
+        encoder_limits: Some(EncoderLimits {
+            drops_dolby_vision: !has_dolby_vision,
+            ..EncoderLimits::NONE
+        }),
         ..Options::default()
     }
 }
