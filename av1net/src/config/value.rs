@@ -292,10 +292,7 @@ mod tests {
             }
         }
         let refused = [
-            (
-                "web_port",
-                json!([65536, -1, 80.5, "80", true, null, [80]]),
-            ),
+            ("web_port", json!([65536, -1, 80.5, "80", true, null, [80]])),
             ("min_saving_percent", json!([100])),
             ("crf", json!([0, 64, "28", 28.5])),
             ("preset", json!([14, -1])),

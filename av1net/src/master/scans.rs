@@ -4,25 +4,26 @@
 //! is forgotten.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, unexpected};
+use super::core::Core;
 use super::error::ApiError;
+use super::ledger::StoreLedger;
 use super::roots::Root;
 use crate::api::ScanRequest;
 use crate::clock;
 use crate::roots;
 use crate::scan::{
-    Ledger, LookAgain, Remembered, ScanEnd, ScanOptions, ScanReport, ScanRoot, ScanRules, Seen,
-    Touched, scan_touched,
+    LookAgain, Pace, Remembered, ScanEnd, ScanOptions, ScanReport, ScanRoot, ScanRules, Touched,
+    Watch, scan_touched,
 };
-use crate::store::{Done, Op, RootRecord, ScanChange, ScanCounts, ScanRow, StoreError};
-use crate::units::{DiskPath, RelPath, RootId, UnixMs};
+use crate::store::{Op, RootRecord, ScanCounts};
+use crate::units::{DiskPath, RootId, UnixMs};
 
 /// How often it is asked whether the media directories are there. A stat of each.
 const LOOK: Duration = Duration::from_secs(5);
@@ -38,8 +39,13 @@ struct Scanner {
     core: Core,
     wanted: BTreeMap<PathBuf, Wanted>,
     later: Vec<(PathBuf, LookAgain)>,
+    watches: BTreeMap<PathBuf, JoinHandle<()>>,
+    changes: mpsc::Sender<(PathBuf, Touched)>,
     cancel: CancellationToken,
 }
+
+/// Changes of watched folders that wait for the scan at work.
+const CHANGES: usize = 64;
 
 impl Core {
     /// Looks at the media directories and then goes on scanning until `cancel`.
@@ -48,10 +54,13 @@ impl Core {
         mut requests: mpsc::Receiver<ScanRequest>,
         cancel: CancellationToken,
     ) -> JoinHandle<()> {
+        let (changes, mut changed) = mpsc::channel(CHANGES);
         let mut scanner = Scanner {
             core: self.clone(),
             wanted: BTreeMap::new(),
             later: Vec::new(),
+            watches: BTreeMap::new(),
+            changes,
             cancel: cancel.clone(),
         };
         tokio::spawn(async move {
@@ -61,6 +70,8 @@ impl Core {
                 if let Err(error) = scanner.core.look_at_roots().await {
                     tracing::error!(%error, "the media directories are not looked at");
                 }
+                // Before the scan, so that nothing happens between the two unseen.
+                scanner.watch();
                 if clock::now() >= rescan {
                     scanner.want_all(false);
                     rescan = every_ms.map_or(UnixMs(i64::MAX), |ms| clock::now().plus_ms(ms));
@@ -71,6 +82,7 @@ impl Core {
                 tokio::select! {
                     () = cancel.cancelled() => return,
                     () = tokio::time::sleep(wait) => {}
+                    Some((path, touched)) = changed.recv() => scanner.touch(path, touched),
                     request = requests.recv() => match request {
                         Some(request) => scanner.want(&request),
                         None => return,
@@ -155,11 +167,42 @@ impl Scanner {
             .partition(|(_, again)| again.at <= now);
         self.later = later;
         for (path, again) in due {
-            let wanted = self.wanted.entry(path).or_insert(Wanted {
-                force: false,
-                touched: Touched::default(),
-            });
-            wanted.touched.absorb(again.touched);
+            self.touch(path, again.touched);
+        }
+    }
+
+    /// Something below this media directory is to be looked at.
+    fn touch(&mut self, path: PathBuf, touched: Touched) {
+        let wanted = self.wanted.entry(path).or_insert(Wanted {
+            force: false,
+            touched: Touched::default(),
+        });
+        wanted.touched.absorb(touched);
+    }
+
+    /// Watches the media directories that are there and not watched yet.
+    fn watch(&mut self) {
+        let settings = self.core.settings();
+        let roots = self.core.0.roots.list();
+        let is_there = |path: &PathBuf| {
+            let mut there = roots.iter().filter(|root| root.state.is_readable());
+            settings.loaded.config.watch && there.any(|root| root.path == *path)
+        };
+        self.watches.retain(|path, watch| {
+            let keep = is_there(path);
+            if !keep {
+                watch.abort();
+            }
+            keep
+        });
+        let Ok(rules) = ScanRules::of(&settings.loaded.config) else {
+            return;
+        };
+        for root in &roots {
+            if is_there(&root.path) && !self.watches.contains_key(&root.path) {
+                let watch = follow(root.path.clone(), rules.clone(), self.changes.clone());
+                self.watches.insert(root.path.clone(), tokio::spawn(watch));
+            }
         }
     }
 
@@ -237,7 +280,10 @@ impl Scanner {
         let scanned = complete.then(clock::now);
         core.0.roots.update(&root.path, |root| {
             root.scanning_files = None;
-            root.note = note(&report);
+            // A scan of a part knows nothing of what the whole had to say.
+            if everything || report.end != ScanEnd::Complete {
+                root.note = note(&report);
+            }
             root.look_again = report.look_again.as_ref().map(|again| again.at);
             root.scanned = scanned.or(root.scanned);
         });
@@ -268,6 +314,30 @@ impl Scanner {
     }
 }
 
+/// Tells what changes below a media directory, for as long as it can be watched: scans
+/// are the truth, and find what a watch misses.
+async fn follow(path: PathBuf, rules: ScanRules, changes: mpsc::Sender<(PathBuf, Touched)>) {
+    let root = path.clone();
+    let watch = spawn_blocking(move || Watch::start(&root, &rules, Pace::default())).await;
+    let mut watch = match watch {
+        Ok(Ok(watch)) => watch,
+        Ok(Err(why)) => {
+            tracing::info!(path = %path.display(), "{why}");
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "not watched");
+            return;
+        }
+    };
+    loop {
+        let touched = watch.changed().await;
+        if changes.send((path.clone(), touched)).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// What a person should know of a scan.
 fn note(report: &ScanReport) -> Option<String> {
     if let ScanEnd::RootLost(why) = &report.end {
@@ -291,93 +361,4 @@ fn note(report: &ScanReport) -> Option<String> {
             total => format!(", and {} more", total - 1),
         }
     ))
-}
-
-/// The store, as a scan on a blocking thread sees it. One piece is written while the
-/// next is found.
-struct StoreLedger {
-    core: Core,
-    path: PathBuf,
-    id: RootId,
-    runtime: tokio::runtime::Handle,
-    writing: Option<JoinHandle<Result<ScanCounts, StoreError>>>,
-    counts: ScanCounts,
-}
-
-impl StoreLedger {
-    fn new(core: Core, path: PathBuf, id: RootId) -> Self {
-        Self {
-            core,
-            path,
-            id,
-            runtime: tokio::runtime::Handle::current(),
-            writing: None,
-            counts: ScanCounts::default(),
-        }
-    }
-
-    fn settle(&mut self) -> Result<(), StoreError> {
-        if let Some(writing) = self.writing.take() {
-            let counts = self.runtime.block_on(writing);
-            self.counts += counts.map_err(|error| StoreError::Database(error.to_string()))??;
-        }
-        Ok(())
-    }
-}
-
-impl Ledger for StoreLedger {
-    fn rows(&mut self, after: Option<&RelPath>, limit: usize) -> Result<Vec<ScanRow>, StoreError> {
-        let (id, after) = (self.id.clone(), after.cloned());
-        let read =
-            move |store: &dyn crate::store::Store| store.scan_rows(&id, after.as_ref(), limit);
-        self.runtime.block_on(self.core.0.store.read(read))
-    }
-
-    fn row(&mut self, path: &RelPath) -> Result<Option<ScanRow>, StoreError> {
-        let (id, path) = (self.id.clone(), path.clone());
-        let read = move |store: &dyn crate::store::Store| store.job_at(&id, &path);
-        let job = self.runtime.block_on(self.core.0.store.read(read))?;
-        Ok(job.map(|job| ScanRow {
-            job: job.id,
-            path: job.path,
-            file: job.file,
-            state: job.state,
-            reason: job.reason.map(|reason| reason.kind),
-        }))
-    }
-
-    fn write(&mut self, changes: Vec<ScanChange>) -> Result<(), StoreError> {
-        self.settle()?;
-        let core = self.core.clone();
-        let op = Op::Scan {
-            root: self.id.clone(),
-            changes,
-            now: clock::now(),
-        };
-        self.writing = Some(self.runtime.spawn(async move {
-            match core.0.store.write(op).await? {
-                Ok(Done::Scanned(counts)) => Ok(counts),
-                Ok(other) => Err(StoreError::Database(unexpected(&other).to_string())),
-                Err(refused) => Err(StoreError::Database(refused.to_string())),
-            }
-        }));
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<ScanCounts, StoreError> {
-        self.settle()?;
-        Ok(self.counts)
-    }
-
-    fn progress(&mut self, seen: &Seen) {
-        let films = seen.films;
-        progress(&self.core, &self.path, films);
-    }
-}
-
-fn progress(core: &Core, path: &Path, films: u64) {
-    core.0
-        .roots
-        .update(path, |root| root.scanning_files = Some(films));
-    core.0.live.touch_status();
 }
