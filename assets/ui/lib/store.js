@@ -12,6 +12,7 @@ export const link = new Signal({ state: 'connecting', since: Date.now() });
 export const pulse = new Signal([]);
 
 const ACTIVE = new Set(['leased', 'staged', 'committing', 'recovering']);
+const ENDED = new Set(['completed', 'skipped', 'failed', 'cancelled', 'quarantined']);
 const RECENT_MOST = 50;
 const PULSE_MOST = 1800;
 const FPS_MOST = 60;
@@ -83,15 +84,16 @@ export function applyDelta(delta) {
       rememberFps(job, now);
       running.set(job.id, job);
     } else {
-      if (running.has(job.id) && job.state !== 'pending') ended.push(job);
+      if (ENDED.has(job.state)) ended.push(job);
       running.delete(job.id);
       fpsOf.delete(job.id);
     }
   }
   if (ended.length) {
     const ids = new Set(ended.map((job) => job.id));
-    const older = recent.value.filter((job) => !ids.has(job.id));
-    recent.set([...ended.reverse(), ...older].slice(0, RECENT_MOST));
+    const others = recent.value.filter((job) => !ids.has(job.id));
+    // By when they ended: a job of last year whose priority is set has not ended again.
+    recent.set([...ended, ...others].sort((a, b) => b.changed - a.changed).slice(0, RECENT_MOST));
   }
   for (const worker of delta.workers ?? []) workers.set(worker.id, worker);
   if (delta.jobs?.length) for (const listener of jobListeners) listener(delta.jobs);
