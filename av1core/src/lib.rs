@@ -68,6 +68,7 @@ mod in_place;
 mod media;
 mod names;
 mod output;
+mod picture;
 mod pipeline;
 mod plan;
 mod predict;
@@ -99,6 +100,7 @@ pub use self::media::{
     SubtitleInfo, Tags, VideoInfo,
 };
 pub use self::output::Destination;
+pub use self::picture::{Picture, kept_source, picture};
 pub use self::plan::{
     Action, Allow, AudioSettings, BitDepth, EncoderLimits, Options, Plan, RejectReason, SkipReason,
     StreamPlan, Verdict, VideoFilter, VideoSettings, default_bitrate_kbps, plan,

@@ -289,6 +289,16 @@ impl Graph {
     }
 }
 
+/// One frame through a graph of these steps, in libavfilter's words.
+pub(crate) fn convert(frame: &Video, spec: &str) -> Result<Video, ffmpeg::Error> {
+    let mut graph = Graph::new(Shape::of(frame), spec, TimeBase::MICROS)?;
+    graph.put(frame)?;
+    graph.end()?;
+    let mut ready = Vec::new();
+    graph.take(TimeBase::MICROS, &mut ready)?;
+    ready.pop().ok_or(ffmpeg::Error::Bug)
+}
+
 /// Frames to be used again: a fresh one costs a page fault for every 4 KiB.
 #[derive(Default)]
 pub(super) struct SpareFrames(Mutex<Vec<Video>>);

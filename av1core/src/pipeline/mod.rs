@@ -39,6 +39,7 @@ use ffmpeg_next as ffmpeg;
 
 use self::check::Ended;
 use self::filter::SpareFrames;
+pub(crate) use self::filter::convert;
 use self::mux::Muxed;
 use self::queue::{Stop, Stopped};
 pub(crate) use self::sample::{Sampled, Samples, sample};
