@@ -58,6 +58,7 @@ pub struct Encoded {
     source_bytes: u64,
     plan: Plan,
     finished: Finished,
+    encoder: String,
 }
 
 /// Encodes `source` by its plan into a staged file beside `destination`.
@@ -87,6 +88,7 @@ pub fn encode(
         ));
     }
     let (staged, file) = Staged::create(destination)?;
+    observer(&Event::Created(staged.path().to_owned()));
     let output_error = |e| Error::output_io(Stage::Mux, destination.path(), e);
     let target = (destination.path(), file.try_clone().map_err(output_error)?);
     let job = Job {
@@ -104,10 +106,33 @@ pub fn encode(
         source_bytes: info.size_bytes,
         plan: plan.clone(),
         finished,
+        encoder: encoder_name(),
     })
 }
 
 impl Encoded {
+    /// What another encoder made, copied into a staged file at the source's place.
+    /// `finished` tells what the source shows.
+    pub(crate) fn adopted(
+        (staged, file): (Staged, File),
+        destination: &Destination,
+        (source, source_bytes): (&Path, u64),
+        plan: Plan,
+        finished: Finished,
+        encoder: String,
+    ) -> Self {
+        Self {
+            staged,
+            file,
+            destination: destination.clone(),
+            source: source.to_owned(),
+            source_bytes,
+            plan,
+            finished,
+            encoder,
+        }
+    }
+
     /// The file under its dot name.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -164,7 +189,7 @@ impl Encoded {
             verify_us,
             film_us: self.finished.film_us,
             decode_errors: self.finished.decode_errors,
-            encoder: encoder_name(),
+            encoder: self.encoder,
             plan: self.plan,
             warnings: self.finished.warnings,
         };

@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::not_worthwhile::NotWorthwhile;
 use crate::verify::Difference;
 
 /// Any failure of this crate. Its `Display` is one line that names the file, the
@@ -25,26 +24,6 @@ struct Inner {
     differences: Vec<Difference>,
     discovery: Option<Discovery>,
     not_worthwhile: Option<NotWorthwhile>,
-}
-
-/// What an output would have weighed that saves too little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct NotWorthwhile {
-    /// Size of the source in bytes.
-    pub source_bytes: u64,
-    /// The largest output that would have saved as much as is asked for, in bytes.
-    pub most_bytes: u64,
-    /// What the output would have weighed at the least, in bytes; where it is
-    /// `finished`, what it weighed.
-    pub least_bytes: u64,
-    /// Video frames that were in the output when this was certain.
-    pub frames_done: u64,
-    /// Whether the output was complete.
-    pub finished: bool,
-    /// Whether nothing was encoded but samples: `least_bytes` is the lower end of a
-    /// [`Prediction`](crate::Prediction).
-    pub predicted: bool,
 }
 
 /// What a run found out too late. With it the film can be planned again.
@@ -248,6 +227,12 @@ impl Error {
     pub(crate) fn source_changed(source: &Path) -> Self {
         let message = "changed while it was encoded, and was left as it is; try again";
         Self::new(ErrorKind::SourceChanged, Stage::Replace, source, message)
+    }
+
+    /// A source that was planned again and again.
+    pub(crate) fn keeps_changing(source: &Path) -> Self {
+        let message = "what it holds changes again and again";
+        Self::new(ErrorKind::Mismatch, Stage::Plan, source, message)
     }
 
     /// What is free is less than what is needed.

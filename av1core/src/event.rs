@@ -1,5 +1,7 @@
 //! What a run tells while it runs.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
@@ -13,6 +15,9 @@ pub enum Event {
     /// The plan stands; encoding follows. It comes again, and encoding begins anew,
     /// where sound turns out to have more channels later on than its header says.
     Planned(Box<Plan>),
+    /// The output's file was made, under its dot name. It is gone again when the call
+    /// returns, unless it returns it; a process that is to end before that may remove it.
+    Created(PathBuf),
     /// Another encode in this process holds the encoder (SVT-AV1 below 4.1 takes
     /// one a process); this run goes on when it ends.
     WaitingForEncoder,

@@ -104,17 +104,10 @@ pub fn decide(
     mut observer: impl FnMut(&Event),
 ) -> Result<Decision> {
     let source = source.as_ref();
-    let mut facts = FileFacts::of(source, how.root.as_deref())?;
-    facts.decided.clone_from(&how.decided);
-    if let Some(reason) = how.rules.check_file(&facts, clock::unix_now_us()) {
-        return Ok(Decision::Skip(reason));
-    }
-    // Before the probe, so that what is replaced is what was looked at.
-    let place = InPlace::of(source, options.container)?.keep_backup(how.keep_backup);
-    let info = probe_cancellable(source, cancel)?;
-    if let Some(reason) = how.rules.check_media(&info) {
-        return Ok(Decision::Skip(reason));
-    }
+    let (place, info) = match look(source, how, options, cancel)? {
+        Ok(looked) => looked,
+        Err(reason) => return Ok(Decision::Skip(reason)),
+    };
     let plan = match plan(&info, &saving(options)) {
         Verdict::Transcode(plan) => plan,
         Verdict::Skip { reason } => return Ok(Decision::Skip(reason)),
@@ -151,6 +144,27 @@ pub fn decide(
         plan,
         prediction,
     }))
+}
+
+/// A file's place and what it holds, or why the rules leave it alone.
+pub(crate) fn look(
+    source: &Path,
+    how: &Shrink,
+    options: &Options,
+    cancel: &CancelToken,
+) -> Result<Result<(InPlace, MediaInfo), SkipReason>> {
+    let mut facts = FileFacts::of(source, how.root.as_deref())?;
+    facts.decided.clone_from(&how.decided);
+    if let Some(reason) = how.rules.check_file(&facts, clock::unix_now_us()) {
+        return Ok(Err(reason));
+    }
+    // Before the probe, so that what is replaced is what was looked at.
+    let place = InPlace::of(source, options.container)?.keep_backup(how.keep_backup);
+    let info = probe_cancellable(source, cancel)?;
+    if let Some(reason) = how.rules.check_media(&info) {
+        return Ok(Err(reason));
+    }
+    Ok(Ok((place, info)))
 }
 
 fn film_us(info: &MediaInfo) -> i64 {
@@ -295,7 +309,7 @@ pub fn shrink(
 /// The least that a replacement has to save, unless the options say.
 const LEAST_SAVING: Saving = Saving::FIVE_PERCENT;
 
-fn saving(options: &Options) -> Options {
+pub(crate) fn saving(options: &Options) -> Options {
     Options {
         min_saving_percent: options.min_saving_percent.or(Some(LEAST_SAVING)),
         ..options.for_linked_encoder()
@@ -308,7 +322,7 @@ fn saving(options: &Options) -> Options {
 const LEAST_RATIO: u64 = 5;
 
 /// Refuses before hours of work what cannot fit beside its source.
-fn check_space(place: &InPlace, needed_bytes: u64) -> Result<()> {
+pub(crate) fn check_space(place: &InPlace, needed_bytes: u64) -> Result<()> {
     let target = place.destination().path();
     let free_bytes = free_space(target)?;
     if free_bytes < needed_bytes {

@@ -56,6 +56,7 @@
 #![deny(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod adopt;
 mod cancel;
 mod clock;
 mod container;
@@ -67,6 +68,7 @@ mod h264;
 mod in_place;
 mod media;
 mod names;
+mod not_worthwhile;
 mod output;
 mod picture;
 mod pipeline;
@@ -85,6 +87,7 @@ use std::path::Path;
 
 use self::run::{Attempt, encode_verified};
 
+pub use self::adopt::adopt;
 pub use self::cancel::CancelToken;
 pub use self::container::Container;
 pub use self::encoded::{Encoded, Report, encode};
@@ -111,7 +114,7 @@ pub use self::replace::{
     InPlace, Recovered, Recovery, Replaced, Restored, Revocation, recover, recover_folder, replace,
     restore, revoke,
 };
-pub use self::rules::{DecisionKey, FileFacts, HardLinks, Pattern, Rules};
+pub use self::rules::{DecisionKey, FileFacts, HardLinks, Lasts, Pattern, Rules};
 pub use self::units::{Crf, OutOfRange, Preset, Ratio, Saving, TimeBase};
 pub use self::verify::{Comparison, Difference, Verified, compare, verify};
 

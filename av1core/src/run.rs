@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cancel::CancelToken;
 use crate::encoded::encode;
-use crate::error::{Discovery, Error, ErrorKind, NotWorthwhile, Result, Stage};
+use crate::error::{Discovery, Error, NotWorthwhile, Result};
 use crate::event::Event;
 use crate::media::{MediaInfo, StreamKind};
 use crate::output::Destination;
@@ -21,7 +21,7 @@ pub(crate) enum Attempt {
 
 /// Sound can grow from mono to stereo to 5.1 to 7.1, in two tracks perhaps; more often
 /// it is damage.
-const MOST_PLANS: u32 = 6;
+pub(crate) const MOST_PLANS: u32 = 6;
 
 /// Plans, encodes and verifies; staged at `output`, and not yet in its place.
 pub(crate) fn encode_verified(
@@ -50,17 +50,11 @@ pub(crate) fn encode_verified(
             }
         }
     }
-    let message = "what it holds changes again and again";
-    Err(Error::new(
-        ErrorKind::Mismatch,
-        Stage::Plan,
-        source,
-        message,
-    ))
+    Err(Error::keeps_changing(source))
 }
 
 /// Notes what a run found out of the source, so that it can be planned again.
-fn learn(info: &mut MediaInfo, error: &Error) -> bool {
+pub(crate) fn learn(info: &mut MediaInfo, error: &Error) -> bool {
     let stream = match error.discovery() {
         Some(Discovery::MoreChannels { stream, .. }) => Some(*stream),
         Some(Discovery::DolbyVisionGap) => info.main_video().map(|video| video.index),
@@ -89,6 +83,7 @@ fn learn(info: &mut MediaInfo, error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{ErrorKind, Stage};
 
     /// What is found out changes the next plan, and only once.
     #[test]

@@ -44,7 +44,7 @@ use self::mux::Muxed;
 use self::queue::{Stop, Stopped};
 pub(crate) use self::sample::{Sampled, Samples, sample};
 use self::setup::Setup;
-pub(crate) use self::tags::kept_tags;
+pub(crate) use self::tags::{encoder_of, kept_tags};
 use self::turn::Turn;
 use crate::cancel::CancelToken;
 use crate::container::Container;

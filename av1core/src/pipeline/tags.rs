@@ -2,7 +2,7 @@
 
 use super::encoder_name;
 use crate::ffi::used_preset;
-use crate::media::Tags;
+use crate::media::{MediaInfo, Tags};
 use crate::plan::VideoSettings;
 
 /// The settings that made the stream, for whoever finds the file later.
@@ -14,6 +14,18 @@ pub(super) fn encoder_tag(settings: &VideoSettings) -> String {
         used_preset(settings.preset),
         settings.crf.get()
     )
+}
+
+/// The video encoder of a film of ours, by that tag.
+pub(crate) fn encoder_of(info: &MediaInfo) -> String {
+    let tags = info.main_video().into_iter().flat_map(|video| &video.tags);
+    let named = tags
+        .filter(|(key, _)| key.eq_ignore_ascii_case("encoder"))
+        .find_map(|(_, made)| {
+            let (_, rest) = made.strip_prefix("av1core ")?.split_once(" libsvtav1 (")?;
+            Some(rest.rsplit_once(") preset=")?.0.to_owned())
+        });
+    named.unwrap_or_else(|| "an unknown encoder".to_owned())
 }
 
 /// Tags that say how the source was made or muxed, which is no longer true.

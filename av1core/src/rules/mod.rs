@@ -4,6 +4,7 @@
 
 mod facts;
 mod key;
+mod lasting;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 pub use self::facts::FileFacts;
 pub use self::key::DecisionKey;
+pub use self::lasting::Lasts;
 use crate::media::MediaInfo;
 use crate::names;
 use crate::plan::SkipReason;
