@@ -22,6 +22,7 @@ mod suite {
     mod colour;
     mod dolby_vision;
     mod drive;
+    mod encode_child;
     mod exact;
     mod golden;
     mod kept;

@@ -304,6 +304,8 @@ pub struct WorkSettings {
     /// Films from this length on are predicted first, in seconds; `None`: the engine's
     /// default.
     pub predict_from_s: Option<u32>,
+    /// A file has to be unchanged for so long, in seconds; `None`: the engine's default.
+    pub settle_s: Option<u32>,
 }
 
 /// A media directory of the master's.

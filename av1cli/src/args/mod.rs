@@ -65,6 +65,9 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// The process of one encode, which a worker starts; it is told what to do on stdin
+    #[command(hide = true)]
+    EncodeChild,
 }
 
 /// Arguments of `transcode`.

@@ -3,6 +3,7 @@
 mod completions;
 mod doctor;
 mod drive;
+mod encode_child;
 mod plan;
 mod predict;
 mod probe;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Probe(args) => probe::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::EncodeChild => encode_child::run(),
         Command::Drive(command) => drive::run(command),
     }
 }

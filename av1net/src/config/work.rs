@@ -19,6 +19,7 @@ impl Config {
             min_millibits_per_pixel: Some((self.min_bits_per_pixel * 1000.0).round() as u64),
             exclude: self.exclude.clone(),
             predict_from_s: Some(self.predict_from_s),
+            settle_s: Some(self.settle_s),
         }
     }
 
@@ -157,6 +158,7 @@ mod tests {
             min_millibits_per_pixel: Some(29),
             exclude: vec!["*.sample.*".to_owned()],
             predict_from_s: Some(1200),
+            settle_s: Some(10),
         };
         assert_eq!(config.work_settings(), expected);
         let policy = RetryPolicy {

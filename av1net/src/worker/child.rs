@@ -1,157 +1,339 @@
-//! The process of one encode: it reads an order and commands on its standard input, and
-//! tells on its standard output what happens ([`super::orders`]).
+//! The child process of an encode: does one order, says how it goes, and ends. See
+//! [`orders`](super::orders) for what is said.
 //!
-//! The end of its input means that its parent is gone: it stops, and leaves nothing. An
-//! encoder that is in the middle of something cannot be stopped (SVT-AV1), so a process
-//! that was told to stop ends itself after two seconds, and its parent, or the next
-//! recovery of the folder, removes what it had begun to write. Once it may replace, it
-//! brings that to its end first; a kill in the middle of it is what the journal is for.
+//! A thread listens to the parent while the engine works. Told to stop, or left alone
+//! by its parent, the child ends within two seconds, by force if the engine does not
+//! come back (SVT-AV1 cannot be stopped); only a replacement, once permitted, is brought
+//! to its end first. A child that is killed in the middle of one leaves it to
+//! [`av1core::recover`].
+//!
+//! The end of its input is how it learns of its parent's death. A parent's death signal
+//! (prctl(2)) would come too early: it follows the thread that started the child, and
+//! threads of a pool end long before the process does.
 
-mod engine;
-mod told;
+mod control;
+mod ends;
+mod limits;
+mod teller;
 
-use std::io::{self, BufRead, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread;
+use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use av1core::CancelToken;
+use av1core::{
+    Decision, DecisionKey, Destination, Event, HardLinks, Options, Outcome, Pattern, Saving,
+    Shrink, SkipReason, StagedFilm, Staging,
+};
 
+pub use self::control::Control;
+use self::ends::{encoded, failed, left_alone, not_worthwhile, refused, replaced};
+pub use self::limits::restrict_this_process;
+use self::teller::Teller;
 use super::orders::{ChildCommand, ChildEnd, ChildEvent, ChildOrder, ChildPhase};
+use crate::job::StagedFile;
+use crate::proto::WorkSettings;
 
-/// A cancelled run ends within two seconds, unless the encoder is slow to let go.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// The exit code of a process that was told to stop and could not in time. The parent
-/// has stopped listening by then.
-const STOPPED: i32 = 130;
-
-/// The first line was no order.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChildError {
-    /// Nothing came.
-    #[error("this command is for the worker's own use: an order has to come on standard input")]
-    NoOrder,
-    /// What came is no order.
-    #[error("the order is not understood: {0}")]
-    BadOrder(#[from] serde_json::Error),
-    /// The input could not be read.
-    #[error("the order could not be read: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// Carries out one order: the whole life of the process. Blocks until it is over; the
-/// last line that was written is [`ChildEvent::Ended`].
-///
-/// # Errors
-///
-/// [`ChildError`] before anything was done.
-pub fn run(
-    mut input: impl BufRead + Send + 'static,
-    output: impl Write + Send + 'static,
-) -> Result<(), ChildError> {
+/// Does what the first line of `input` orders, and says on `output` how it goes. Returns
+/// when the last word is said; the process is to end then.
+pub fn run(control: &Control, mut input: impl BufRead + Send + 'static, output: impl Write) {
+    let mut child = Child {
+        control: control.clone(),
+        teller: Teller::new(output, control.clone()),
+    };
     let mut line = String::new();
-    if input.read_line(&mut line)? == 0 {
-        return Err(ChildError::NoOrder);
-    }
-    let order: ChildOrder = serde_json::from_str(&line)?;
-    let parent = Parent::listen(input, output);
-    let end = engine::carry_out(&order, &parent);
-    parent.say(&ChildEvent::Ended { end });
-    Ok(())
+    let order = match input.read_line(&mut line) {
+        Ok(0) => None,
+        Ok(_) => Some(serde_json::from_str(&line).map_err(|error| error.to_string())),
+        Err(error) => Some(Err(error.to_string())),
+    };
+    control.listen(input);
+    let end = match order {
+        None => ChildEnd::Cancelled,
+        Some(Ok(order)) => child.follow(order),
+        Some(Err(why)) => refused("bad_order", format!("not an order for an encode: {why}")),
+    };
+    child.teller.tell(&ChildEvent::Ended { end });
+    control.is_over();
 }
 
-/// The other end of the pipes.
-struct Parent {
-    commands: Mutex<mpsc::Receiver<ChildCommand>>,
-    output: Mutex<Box<dyn Write + Send>>,
-    cancel: CancelToken,
-    /// The last phase that was told.
-    phase: Mutex<Option<ChildPhase>>,
-    /// The replacement has begun: it is not to be stopped any more.
-    committing: Arc<AtomicBool>,
+struct Child<W> {
+    control: Control,
+    teller: Teller<W>,
 }
 
-impl Parent {
-    fn listen(input: impl BufRead + Send + 'static, output: impl Write + Send + 'static) -> Self {
-        let (sender, commands) = mpsc::channel();
-        let parent = Self {
-            commands: Mutex::new(commands),
-            output: Mutex::new(Box::new(output)),
-            cancel: CancelToken::new(),
-            phase: Mutex::default(),
-            committing: Arc::default(),
-        };
-        let (cancel, committing) = (parent.cancel.clone(), Arc::clone(&parent.committing));
-        thread::spawn(move || {
-            for line in input.lines() {
-                let command = line.ok().and_then(|line| serde_json::from_str(&line).ok());
-                match command {
-                    Some(ChildCommand::Cancel) | None => break,
-                    // Nobody may be waiting for it any more.
-                    Some(command) => drop(sender.send(command)),
-                }
+/// The key of what is worked on.
+type Key = Option<String>;
+
+impl<W: Write> Child<W> {
+    fn follow(&mut self, order: ChildOrder) -> ChildEnd {
+        match order {
+            ChildOrder::InPlace {
+                source,
+                root,
+                work,
+                threads,
+            } => {
+                let root = root.as_ref().map(AsRef::as_ref);
+                self.in_place(source.as_ref(), root, &work, threads)
             }
-            // Whoever waits for an answer is told by the channel's end.
-            drop(sender);
-            stop(&cancel, &committing);
-        });
-        parent
+            ChildOrder::Fetched {
+                source,
+                output,
+                work,
+                threads,
+            } => self.fetched(source.as_ref(), output.as_ref(), &work, threads),
+            ChildOrder::Adopt {
+                source,
+                file,
+                root,
+                work,
+            } => {
+                let root = root.as_ref().map(AsRef::as_ref);
+                self.adopt((source.as_ref(), file.as_ref()), root, &work)
+            }
+        }
     }
 
-    /// Tells the parent something. One that does not listen any more is gone, which the
-    /// end of the input tells.
-    fn say(&self, event: &ChildEvent) {
-        let Ok(mut line) = serde_json::to_string(event) else {
-            return;
+    fn in_place(
+        &mut self,
+        source: &Path,
+        root: Option<&Path>,
+        work: &WorkSettings,
+        threads: Option<u32>,
+    ) -> ChildEnd {
+        let how = match shrink(work, root) {
+            Ok(how) => how,
+            Err(end) => return *end,
         };
-        line.push('\n');
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = output
-            .write_all(line.as_bytes())
-            .and_then(|()| output.flush());
-        if let Err(error) = told {
-            tracing::debug!(%error, "nobody listens");
+        let key = match self.ask(source, &work.options) {
+            Ok(key) => key,
+            Err(end) => return *end,
+        };
+        let options = with_threads(&work.options, threads);
+        let staging = self.when_settled(&how, |child| {
+            let cancel = child.control.token();
+            av1core::stage(source, &how, &options, &cancel, |event| {
+                child.observe(event);
+            })
+        });
+        self.replace(staging, &key)
+    }
+
+    fn adopt(
+        &mut self,
+        (source, file): (&Path, &Path),
+        root: Option<&Path>,
+        work: &WorkSettings,
+    ) -> ChildEnd {
+        let how = match shrink(work, root) {
+            Ok(how) => how,
+            Err(end) => return *end,
+        };
+        let options = &work.options;
+        let staging = self.when_settled(&how, |child| {
+            child.teller.phase(ChildPhase::Verifying);
+            let cancel = child.control.token();
+            av1core::adopt(source, file, &how, options, &cancel, |event| match event {
+                // Of the source's frames; what is encoded is encoded.
+                Event::Progress(progress) => child.teller.progress(progress),
+                event => child.observe(event),
+            })
+        });
+        // It was encoded by another encoder than the key would name.
+        self.replace(staging, &None)
+    }
+
+    /// Waits for the permit and replaces.
+    fn replace(&mut self, staging: av1core::Result<Staging>, key: &Key) -> ChildEnd {
+        let staged = match staging {
+            Ok(Staging::Staged(staged)) => staged,
+            Ok(Staging::Skipped(reason)) => return left_alone(&reason, key),
+            Ok(Staging::NotWorthwhile(found)) => return not_worthwhile(&found, key),
+            Ok(_) => return unknown_end(),
+            Err(error) => return failed(&error, key),
+        };
+        if !self.is_permitted(&staged) {
+            return ChildEnd::Cancelled;
+        }
+        self.teller.phase(ChildPhase::Committing);
+        match staged.replace() {
+            Ok(done) => {
+                for refused in &done.refused {
+                    self.teller.warning(refused);
+                }
+                replaced(&done)
+            }
+            Err(error) => failed(&error, key),
         }
     }
 
-    /// Tells that a phase begins, once.
-    fn enter(&self, phase: ChildPhase) {
-        let mut last = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last != Some(phase) {
-            *last = Some(phase);
-            self.say(&ChildEvent::Phase { phase });
+    fn is_permitted(&mut self, staged: &StagedFilm) -> bool {
+        let staged = StagedFile {
+            token: staged.token(),
+            bytes: staged.output_bytes(),
+        };
+        self.control.expect_permit();
+        self.teller.tell(&ChildEvent::Staged { staged });
+        matches!(self.control.answer(), Some(ChildCommand::Commit))
+    }
+
+    fn fetched(
+        &mut self,
+        source: &Path,
+        output: &Path,
+        work: &WorkSettings,
+        threads: Option<u32>,
+    ) -> ChildEnd {
+        let how = match shrink(work, None) {
+            Ok(how) => for_a_copy(how),
+            Err(end) => return *end,
+        };
+        let key = match self.ask(source, &work.options) {
+            Ok(key) => key,
+            Err(end) => return *end,
+        };
+        let mut options = with_threads(&work.options, threads);
+        options
+            .min_saving_percent
+            .get_or_insert(Saving::FIVE_PERCENT);
+        let cancel = self.control.token();
+        let decided = av1core::decide(source, &how, &options, &cancel, |event| {
+            self.observe(event);
+        });
+        match decided {
+            Ok(Decision::Encode(_)) => {}
+            Ok(Decision::Skip(reason)) => return left_alone(&reason, &key),
+            Ok(Decision::NotWorthwhile(found)) => return not_worthwhile(&found, &key),
+            Ok(_) => return unknown_end(),
+            Err(error) => return failed(&error, &key),
+        }
+        let to = Destination::new(output);
+        let outcome = av1core::transcode(source, &to, &options, &cancel, |event| {
+            self.observe(event);
+        });
+        match outcome {
+            Ok(Outcome::Done(report)) => encoded(&report),
+            Ok(Outcome::Skipped(reason)) => left_alone(&reason, &key),
+            Ok(Outcome::NotWorthwhile(found)) => not_worthwhile(&found, &key),
+            Ok(_) => unknown_end(),
+            Err(error) => failed(&error, &key),
         }
     }
 
-    /// The next command; `None` where it is to stop.
-    fn hear(&self) -> Option<ChildCommand> {
-        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.recv().ok()
+    /// Asks whether the content was decided before; the key where it was not.
+    fn ask(&mut self, source: &Path, options: &Options) -> Result<Key, Box<ChildEnd>> {
+        // By the options alone that all workers share: threads change no verdict.
+        let key = DecisionKey::of(source, options).map_err(|error| failed(&error, &None))?;
+        let key = key.to_string();
+        self.control.expect_decision();
+        self.teller.tell(&ChildEvent::Asking { key: key.clone() });
+        match self.control.answer() {
+            Some(ChildCommand::Decided { reason }) => {
+                Err(ChildEnd::LeftAlone { reason, key: None }.into())
+            }
+            Some(_) => Ok(Some(key)),
+            None => Err(ChildEnd::Cancelled.into()),
+        }
     }
 
-    /// From here on nothing stops it, and a parent that goes away is not missed. Whether
-    /// it may: a stop that came first wins.
-    fn begin_commit(&self) -> bool {
-        self.committing.store(true, Ordering::SeqCst);
-        !self.cancel.is_cancelled()
+    /// Does the work, and once more where the file was not settled: rather a few seconds
+    /// of waiting than an attempt lost.
+    fn when_settled(
+        &mut self,
+        how: &Shrink,
+        mut work: impl FnMut(&mut Self) -> av1core::Result<Staging>,
+    ) -> av1core::Result<Staging> {
+        let staging = work(self);
+        let Ok(Staging::Skipped(SkipReason::JustChanged { seconds, .. })) = &staging else {
+            return staging;
+        };
+        let rest_us = how.rules.settling_us.saturating_sub(seconds * 1_000_000);
+        let rest = Duration::from_micros(u64::try_from(rest_us).unwrap_or(0));
+        if self.control.is_cancelled_within(rest) {
+            return staging;
+        }
+        work(self)
+    }
+
+    fn observe(&mut self, event: &Event) {
+        match event {
+            Event::Created(path) => self.control.has_created(path),
+            Event::Planned(_) => self.teller.phase(ChildPhase::Encoding),
+            Event::Progress(progress) => {
+                self.teller.phase(ChildPhase::Encoding);
+                self.teller.progress(progress);
+            }
+            Event::Sampling(sampling) => {
+                self.teller.phase(ChildPhase::Sampling);
+                self.teller
+                    .frames(sampling.frames_done, sampling.frames_total);
+            }
+            Event::Verifying(verifying) => {
+                self.teller.phase(ChildPhase::Verifying);
+                self.teller
+                    .frames(verifying.frames_done, verifying.frames_total);
+            }
+            Event::Warning(message) => self.teller.warning(message),
+            _ => {}
+        }
     }
 }
 
-/// Ends the run, and the process where the run does not end.
-fn stop(cancel: &CancelToken, committing: &AtomicBool) {
-    if committing.load(Ordering::SeqCst) {
-        return;
+/// The engine's settings from the master's.
+fn shrink(work: &WorkSettings, root: Option<&Path>) -> Result<Shrink, Box<ChildEnd>> {
+    let mut how = Shrink::default();
+    let micros = |seconds: u32| i64::from(seconds) * 1_000_000;
+    how.root = root.map(Path::to_owned);
+    how.keep_backup = work.testing_mode;
+    if let Some(seconds) = work.predict_from_s {
+        how.predict_from_us = Some(micros(seconds));
     }
-    cancel.cancel();
-    thread::sleep(GRACE);
-    // `begin_commit` looks at the token after it has set this.
-    if !committing.load(Ordering::SeqCst) {
-        std::process::exit(STOPPED);
+    let rules = &mut how.rules;
+    if let Some(bytes) = work.min_bytes {
+        rules.least_bytes = bytes;
     }
+    if let Some(seconds) = work.min_duration_s {
+        rules.least_film_us = micros(seconds);
+    }
+    if let Some(millibits) = work.min_millibits_per_pixel {
+        rules.least_millibits_per_pixel = millibits;
+    }
+    if let Some(seconds) = work.settle_s {
+        rules.settling_us = micros(seconds);
+    }
+    if work.break_hard_links {
+        rules.hard_links = HardLinks::Break;
+    }
+    for text in &work.exclude {
+        match Pattern::new(text) {
+            Ok(pattern) => rules.exclude.push(pattern),
+            Err(why) => {
+                let message = format!("{text:?} is no pattern of paths to exclude: {why}");
+                return Err(refused("bad_settings", message).into());
+            }
+        }
+    }
+    Ok(how)
 }
 
-/// What is told where a run was stopped.
-const CANCELLED: ChildEnd = ChildEnd::Cancelled;
+/// A copy has its content from the source; its name, links and times are its own.
+fn for_a_copy(mut how: Shrink) -> Shrink {
+    how.rules.exclude.clear();
+    how.rules.hard_links = HardLinks::Break;
+    how.rules.settling_us = 0;
+    how
+}
+
+fn with_threads(options: &Options, threads: Option<u32>) -> Options {
+    let mut options = options.clone();
+    if threads.is_some() {
+        options.encoder_threads = threads;
+        options.decoder_threads = threads;
+    }
+    options
+}
+
+fn unknown_end() -> ChildEnd {
+    let message = "the engine ended in a way that this program does not know".to_owned();
+    refused("unexpected", message)
+}
