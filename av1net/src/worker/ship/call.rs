@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
@@ -130,7 +130,7 @@ impl Films {
         let after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
         let status = answer.status();
         let error = self.client.refused(answer).await;
-        if status == StatusCode::NOT_FOUND || is_stale(&error) {
+        if is_stale(&error) {
             tracing::info!(task = %self.key, %error, "the lease of a film is gone");
             return Trouble::Stale;
         }
@@ -138,9 +138,11 @@ impl Films {
         // A token that is not taken any more is a person's to put right meanwhile.
         let is_passing = error.is_passing() || matches!(status.as_u16(), 401 | 403 | 408);
         if is_passing {
-            Trouble::Passing { message, after }
-        } else {
-            Trouble::failed("refused", message)
+            return Trouble::Passing { message, after };
+        }
+        match error {
+            ClientError::Refused { body, .. } => Trouble::failed(&body.kind, message),
+            _ => Trouble::failed("refused", message),
         }
     }
 }

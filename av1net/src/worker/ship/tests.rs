@@ -59,6 +59,7 @@ struct State {
     result: Vec<u8>,
     is_whole: bool,
     is_stale: bool,
+    is_gone: bool,
     hashes_wrong: bool,
     faults: VecDeque<Fault>,
     asked: Vec<String>,
@@ -121,6 +122,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         }
         if state.is_stale {
             return Ok(refused(409, "stale_epoch"));
+        }
+        if state.is_gone {
+            return Ok(refused(404, "source_unreadable"));
         }
         state.faults.pop_front().unwrap_or(Fault::None)
     };
@@ -516,6 +520,21 @@ async fn a_lease_that_is_gone_ends_it_and_leaves_nothing() {
     let mut trial = Trial::new(&thrice());
     assert_eq!(trial.run(&server).await, RunEnd::Stopped);
     assert_eq!(trial.files(), [] as [PathBuf; 0]);
+}
+
+#[tokio::test]
+async fn a_source_that_is_gone_is_a_failed_attempt() {
+    let server = Server::start(State {
+        is_gone: true,
+        ..State::default()
+    })
+    .await;
+    let mut trial = Trial::new(&thrice());
+    let RunEnd::Ended(TaskEnd::Failed { failure }) = trial.run(&server).await else {
+        panic!("handed back, it would be granted again at once");
+    };
+    assert_eq!(failure.reason.kind, "source_unreadable");
+    assert!(failure.retryable && !failure.crashed);
 }
 
 #[tokio::test]
