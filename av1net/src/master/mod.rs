@@ -35,7 +35,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
-pub(crate) use self::disk::file_id;
 pub use self::error::ApiError;
 pub use self::live::LiveSubscription;
 pub use self::metrics::Metrics;
