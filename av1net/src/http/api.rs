@@ -44,7 +44,7 @@ pub(super) async fn answer(
         Route::Job(id) => ok(&core.job(id).await?),
         Route::Plan(id) => ok(&core.plan(id).await?),
         Route::Act => {
-            let action: JobsAction = input.json(by_token).await?;
+            let action: JobsAction = input.long_json(by_token).await?;
             ok(&core.act(action).await?)
         }
         Route::Workers => ok(&core.workers().await),
@@ -75,7 +75,7 @@ pub(super) async fn answer(
         Route::Saved => ok(&core.saved().await?),
         Route::Throughput => ok(&core.throughput()),
         Route::Sync => {
-            let report: WorkerReport = input.json(by_token).await?;
+            let report: WorkerReport = input.long_json(by_token).await?;
             ok(&core.sync(report).await?)
         }
         // Those that `App::route` answers itself.

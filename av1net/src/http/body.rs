@@ -11,10 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::HttpError;
 
-/// The largest body of a call: 10,000 job numbers, or a worker's report, fit well.
-pub(super) const MOST_BYTES: u64 = 64 << 10;
-/// A body of that size has so long; on a slow line it takes a second.
-pub(super) const LONGEST: Duration = Duration::from_secs(10);
+/// The largest body of a call.
+const MOST_BYTES: u64 = 64 << 10;
+/// Of a call with lists in it: 10,000 job numbers, or the report of 256 tasks.
+const MOST_LISTED_BYTES: u64 = 1 << 20;
+/// A body has so long: the largest one at 1 Mbit/s takes 8 s.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Of a body that is refused so much is read and thrown away, for so long: a connection
 /// that is closed with bytes unread is reset, and the answer lost with it.
 const DRAIN_BYTES: u64 = 1 << 20;
@@ -43,11 +45,13 @@ impl Input {
 
     /// The whole body.
     pub(super) async fn whole(self) -> Result<Bytes, HttpError> {
-        let refused = HttpError::TooLarge {
-            limit_bytes: MOST_BYTES,
-        };
+        self.at_most(MOST_BYTES).await
+    }
+
+    async fn at_most(self, limit_bytes: u64) -> Result<Bytes, HttpError> {
+        let refused = HttpError::TooLarge { limit_bytes };
         let Self { headers, mut body } = self;
-        if body.size_hint().lower() > MOST_BYTES {
+        if body.size_hint().lower() > limit_bytes {
             // Who asks before sending has not sent it yet.
             if !headers.contains_key(EXPECT) {
                 drain(&mut body).await;
@@ -68,7 +72,7 @@ impl Input {
             let Ok(data) = frame.map_err(HttpError::Body)?.into_data() else {
                 continue; // trailers, which say nothing to us
             };
-            if (whole.len() + data.len()) as u64 > MOST_BYTES {
+            if (whole.len() + data.len()) as u64 > limit_bytes {
                 drain(&mut body).await;
                 return Err(refused);
             }
@@ -79,10 +83,26 @@ impl Input {
     /// The body as JSON. Without a token (`by_token`) it has to say that it is JSON:
     /// what another site's form can make a browser send never does.
     pub(super) async fn json<T: DeserializeOwned>(self, by_token: bool) -> Result<T, HttpError> {
+        self.json_within(by_token, MOST_BYTES).await
+    }
+
+    /// As [`Self::json`], of a call with lists in it.
+    pub(super) async fn long_json<T: DeserializeOwned>(
+        self,
+        by_token: bool,
+    ) -> Result<T, HttpError> {
+        self.json_within(by_token, MOST_LISTED_BYTES).await
+    }
+
+    async fn json_within<T: DeserializeOwned>(
+        self,
+        by_token: bool,
+        limit_bytes: u64,
+    ) -> Result<T, HttpError> {
         if !by_token && !is_json(&self.headers) {
             return Err(HttpError::NotJson);
         }
-        Ok(serde_json::from_slice(&self.whole().await?)?)
+        Ok(serde_json::from_slice(&self.at_most(limit_bytes).await?)?)
     }
 
     /// As [`Self::json`], where no body means the default.

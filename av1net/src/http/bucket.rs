@@ -96,11 +96,14 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if !buckets.contains_key(key) && buckets.len() >= self.most {
             buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
-            // Nobody's is full: the one that was used longest ago is the next to be.
+            // Nobody's is full: the fullest is the next to be, and who emptied theirs is
+            // not forgotten for others that come.
             if buckets.len() >= self.most {
-                let oldest = buckets.iter().min_by_key(|(_, bucket)| bucket.at);
-                let oldest = oldest.map(|(key, _)| key.clone());
-                oldest.and_then(|key| buckets.remove(&key));
+                let fullest = buckets
+                    .iter()
+                    .max_by(|(_, a), (_, b)| a.level.total_cmp(&b.level));
+                let fullest = fullest.map(|(key, _)| key.clone());
+                fullest.and_then(|key| buckets.remove(&key));
             }
         }
         let bucket = buckets
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_table_is_bounded_and_forgets_who_has_not_asked_lately() {
+    async fn a_table_is_bounded_and_remembers_who_asked_most() {
         let now = Instant::now();
         let buckets = Buckets::new(RATE, 2);
         for _ in 0..4 {
@@ -168,8 +171,7 @@ mod tests {
         assert_eq!(buckets.take(&2, later), Ok(()));
         assert_eq!(buckets.take(&3, later), Ok(()));
         assert_eq!(buckets.buckets.lock().expect("no panic").len(), 2);
-        // 2 is still remembered, 1 was forgotten for 3.
-        assert!(buckets.buckets.lock().expect("no panic").contains_key(&2));
+        assert!(buckets.take(&1, later).is_err());
     }
 
     proptest! {

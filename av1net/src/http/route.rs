@@ -36,7 +36,6 @@ pub(super) enum Route {
     Jobs,                // GET /api/v1/jobs
     Job(JobId),          // GET /api/v1/jobs/{id}
     Plan(JobId),         // GET /api/v1/jobs/{id}/plan
-    Frame(JobId),        // GET /api/v1/jobs/{id}/frame
     Act,                 // POST /api/v1/jobs/actions
     Workers,             // GET /api/v1/workers
     SetWorker(WorkerId), // POST /api/v1/workers/{id}/settings
@@ -106,7 +105,6 @@ pub(super) fn table() -> Vec<Row> {
         Read GET "/api/v1/jobs" |_| Ok(Route::Jobs);
         Read GET "/api/v1/jobs/{id}" |p| Ok(Route::Job(job(p, "id")?));
         Read GET "/api/v1/jobs/{id}/plan" |p| Ok(Route::Plan(job(p, "id")?));
-        Read GET "/api/v1/jobs/{id}/frame" |p| Ok(Route::Frame(job(p, "id")?));
         Admin POST "/api/v1/jobs/actions" |_| Ok(Route::Act);
         Read GET "/api/v1/workers" |_| Ok(Route::Workers);
         Admin POST "/api/v1/workers/{id}/settings" |p| Ok(Route::SetWorker(worker(p)?));
@@ -263,9 +261,9 @@ fn asset(method: &Method, path: &str) -> Result<Found, HttpError> {
 mod tests {
     use super::*;
 
-    fn find(method: Method, path: &str) -> Result<Found, HttpError> {
+    fn find(method: &Method, path: &str) -> Result<Found, HttpError> {
         let router = Router::new().expect("the table has no conflicts");
-        router.find(&method, path)
+        router.find(method, path)
     }
 
     #[test]
@@ -310,7 +308,7 @@ mod tests {
                 Route::SourceHash(film),
             ),
         ] {
-            assert_eq!(find(method, path).expect(path).route, route, "{path}");
+            assert_eq!(find(&method, path).expect(path).route, route, "{path}");
         }
     }
 
@@ -331,7 +329,7 @@ mod tests {
             "/%ff",
             "*",
         ] {
-            let error = find(Method::GET, path).expect_err(path);
+            let error = find(&Method::GET, path).expect_err(path);
             assert_eq!(error.status().as_u16(), 404, "{path}: {error}");
         }
     }
@@ -348,7 +346,7 @@ mod tests {
             // `actions` is no job.
             (Method::GET, "/api/v1/jobs/actions", "POST"),
         ] {
-            match find(method, path) {
+            match find(&method, path) {
                 Err(HttpError::Method { allow, .. }) => assert_eq!(allow, allowed, "{path}"),
                 other => panic!("{path}: {other:?}"),
             }

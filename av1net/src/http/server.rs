@@ -215,9 +215,9 @@ impl Server {
             };
             let head_timeout = app.limits.head_timeout;
             // A box: what agreeing on TLS needs is not kept for the connection's life.
-            match timeout(head_timeout, Box::pin(agree(acceptor, stream))).await {
-                Ok(Some(stream)) => serve(app, stream, connection, shutdown).await,
-                Ok(None) | Err(_) => {}
+            let agreed = timeout(head_timeout, Box::pin(agree(acceptor, stream)));
+            if let Ok(Some(stream)) = agreed.await {
+                serve(app, stream, connection, shutdown).await;
             }
         }
     }
@@ -232,6 +232,10 @@ impl Server {
         }
         self.tasks.spawn(async move {
             let _turn = turn;
+            // An answer before its question is none to most clients.
+            if !matches!(timeout(FAREWELL, stream.peek(&mut [0])).await, Ok(Ok(1))) {
+                return;
+            }
             let text = answer_at_once(
                 "503 Service Unavailable",
                 "too_many_connections",

@@ -220,7 +220,7 @@ mod tests {
         let accept = (ACCEPT_ENCODING, "gzip");
         let plain = ui.file("index.html", &HeaderMap::new()).expect("there");
         let packed = ui
-            .file("index.html", &headers(&[accept.clone()]))
+            .file("index.html", &headers(std::slice::from_ref(&accept)))
             .expect("there");
         assert_eq!(plain.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         assert_eq!(plain.headers()[CACHE_CONTROL], "no-cache");

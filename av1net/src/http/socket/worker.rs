@@ -93,16 +93,17 @@ impl Talk {
         let core = self.line.app.core.clone();
         match core.sync(report).await {
             Ok(reply) => {
-                self.say(&reply).await?;
                 if self.who.is_none() {
-                    let poke = core.poke(&worker);
+                    let mut poke = core.poke(&worker);
+                    // Something may have come up between the answer and here.
+                    poke.mark_changed();
                     self.who = Some(Who {
                         worker,
                         session,
                         poke,
                     });
                 }
-                Ok(())
+                self.say(&reply).await
             }
             Err(refused) => self.say(&refused.body).await,
         }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{HttpConfig, Listening, Tokens, serve};
 use crate::master::Core;
 use crate::proto::ErrorBody;
+use crate::units::{Epoch, JobId};
 
 /// A hang is a failure.
 pub(super) const WATCHDOG: Duration = Duration::from_secs(60);
@@ -76,6 +77,19 @@ impl Port {
         state: TempDir,
         change: impl FnOnce(&mut HttpConfig),
     ) -> Self {
+        let films = state.path().join("films");
+        std::fs::create_dir(&films).expect("made");
+        std::fs::write(films.join("film.mkv"), "film").expect("written");
+        let core = Core::for_tests(state.path(), &films).await;
+        Self::serve(listening, state, core, change)
+    }
+
+    fn serve(
+        listening: Listening,
+        state: TempDir,
+        core: Core,
+        change: impl FnOnce(&mut HttpConfig),
+    ) -> Self {
         let tokens = Tokens::open(state.path()).expect("tokens");
         let mut config = HttpConfig {
             tokens: Some(tokens.clone()),
@@ -84,7 +98,6 @@ impl Port {
             limits: super::Limits::default(),
         };
         change(&mut config);
-        let core = Core::stub(state.path().to_owned());
         let address = listening.address();
         let shutdown = CancellationToken::new();
         let serving = serve(listening, core.clone(), config, shutdown.clone());
@@ -107,12 +120,31 @@ impl Port {
         start.elapsed()
     }
 
-    /// Ends it, and begins again with the same state and another port.
+    /// Ends it, and begins again with the same core and state, and another port.
     pub(super) async fn reopen(self) -> Self {
         self.shutdown.cancel();
         self.task.await.expect("no panic");
         let listening = Listening::bind(([127, 0, 0, 1], 0).into(), None).expect("a port");
-        Self::open_at(listening, self.state, |_| {}).await
+        Self::serve(listening, self.state, self.core, |_| {})
+    }
+
+    /// A worker that takes films over HTTP takes the one there is: its lease.
+    pub(super) async fn lease(&self) -> (JobId, Epoch) {
+        let report = serde_json::json!({
+            "protocol": 1, "worker": "shipper", "session": "s", "sequence": 1, "name": "shipper",
+            "version": "0.1.0", "encoder": "one", "slots": 1, "mode": "running", "load": {},
+            "ships": true,
+        });
+        let report = serde_json::from_value(report).expect("a report");
+        let reply = self.core.sync(report).await.expect("a reply");
+        let grant = reply.grants.first().expect("a grant");
+        assert!(grant.ship);
+        (grant.task.job, grant.epoch)
+    }
+
+    /// The media directory.
+    pub(super) fn films(&self) -> std::path::PathBuf {
+        self.state.path().join("films")
     }
 
     pub(super) fn get(&self, path: &str) -> Call {

@@ -41,7 +41,7 @@ fn what_is_wrong_with_a_request_is_told_as_json_and_the_rest_is_unharmed() {
                 400,
                 "bad_json",
             ),
-            (port.post("/api/v1/jobs/actions", &huge), 413, "too_large"),
+            (port.post("/api/v1/scan", &huge), 413, "too_large"),
             (port.post("/api/v1/pause", &large), 413, "too_large"),
             (port.get("/api/v1/jobs?state=nope"), 400, "bad_parameter"),
             (port.get("/api/v1/jobs?limit=501"), 400, "bad_parameter"),
