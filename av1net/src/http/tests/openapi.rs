@@ -390,6 +390,7 @@ fn status() -> Status {
             problem: Some("none".to_owned()),
             scanning_files: Some(1),
             scanned: Some(UnixMs(1)),
+            look_again: Some(UnixMs(1)),
         }],
         notices: [NoticeLevel::Info, NoticeLevel::Warning, NoticeLevel::Error]
             .map(notice)
@@ -568,6 +569,12 @@ fn hold_lists(validator: &mut Validator) {
         completed: 1,
     }];
     validator.hold("SavedView", &SavedView { days });
+    let points = vec![ThroughputPoint {
+        at: UnixMs(1),
+        fps: 1.5,
+        speed: 1.0,
+    }];
+    validator.hold("ThroughputView", &ThroughputView { step_ms: 1, points });
 }
 
 fn hold_requests(validator: &mut Validator) {
