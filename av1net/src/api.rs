@@ -13,7 +13,7 @@
 //! | `GET /api/v1/jobs?state=&search=&reason=&root=&sort=&desc=&after=&limit=` | read | [`JobsPage`] |
 //! | `GET /api/v1/jobs/{id}` | read | [`JobDetail`] |
 //! | `GET /api/v1/jobs/{id}/plan` | read | what would become of each stream, as `av1cli plan --json` |
-//! | `GET /api/v1/jobs/{id}/frame?side=source\|result&at_ms=` | read | one picture, PNG |
+//! | `GET /api/v1/jobs/{id}/frame?side=source\|result&at_ms=` | read | one picture, PNG, with `x-frame-at-ms` and, where known, `x-film-duration-ms` |
 //! | `POST /api/v1/jobs/actions` [`JobsAction`] | admin | [`ActionResult`] |
 //! | `GET /api/v1/workers` | read | `[`[`WorkerView`]`]` |
 //! | `POST /api/v1/workers/{id}/settings` [`WorkerSettings`](crate::proto::WorkerSettings) | admin | [`WorkerView`] |
@@ -355,6 +355,16 @@ pub struct JoinView {
 pub struct SavedView {
     /// Days with savings, oldest first.
     pub days: Vec<SavedDay>,
+}
+
+/// Which film a picture is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The source, as it was before it was replaced.
+    Source,
+    /// What took its place.
+    Result,
 }
 
 /// How fast everything went over the last day, or since the master started.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::app::{App, Asked};
 use super::body::Input;
 use super::error::HttpError;
+use super::frame_query;
 use super::jobs_query;
 use super::join;
 use super::respond::{self, Body};
@@ -43,6 +44,10 @@ pub(super) async fn answer(
         Route::Jobs => ok(&core.jobs(jobs_query::parse(asked.query())?).await?),
         Route::Job(id) => ok(&core.job(id).await?),
         Route::Plan(id) => ok(&core.plan(id).await?),
+        Route::Frame(id) => {
+            let (side, at_ms) = frame_query::parse(asked.query())?;
+            frame_query::answer(&*core.frame(id, side, at_ms).await?)
+        }
         Route::Act => {
             let action: JobsAction = input.long_json(by_token).await?;
             ok(&core.act(action).await?)

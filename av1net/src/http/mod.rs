@@ -21,6 +21,7 @@ mod body;
 mod bucket;
 mod error;
 mod films;
+mod frame_query;
 mod guard;
 mod jobs_query;
 mod join;

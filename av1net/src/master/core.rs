@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::live::Live;
+use super::pictures::Pictures;
 use super::pulse::Pulse;
 use super::roots::Roots;
 use super::state::{State, Worker};
@@ -68,6 +69,7 @@ pub(super) struct Inner {
     pub(super) counters: Mutex<Counters>,
     pub(super) live: Live,
     pub(super) pulse: Mutex<Pulse>,
+    pub(super) pictures: Pictures,
     pub(super) queue: Queue,
     pub(super) roots: Roots,
     pub(super) scans: tokio::sync::mpsc::Sender<ScanRequest>,
@@ -122,6 +124,7 @@ impl Core {
             state: Mutex::new(state),
             live: Live::new(),
             pulse: Mutex::default(),
+            pictures: Pictures::default(),
             queue: Queue::default(),
             roots: Roots::default(),
             scans,
