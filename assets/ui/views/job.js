@@ -125,8 +125,9 @@ function Plan({ id }) {
     ${error && html`<p class="tone-bad"><${Foreign} text=${error.message} /></p>`}
     ${!error && !plan && open && html`<p class="quiet-text">Reading the file…</p>`}
     ${plan && html`
-      ${plan.reason && html`<p><b>${visible(plan.verdict ?? '')}</b>: <${Foreign} text=${typeof plan.reason === 'string' ? plan.reason : plan.reason.message ?? JSON.stringify(plan.reason)} /></p>`}
-      ${!plan.reason && plan.verdict && html`<p class="quiet-text">Verdict: ${visible(plan.verdict)}${plan.container ? `, into ${visible(plan.container)}` : ''}${plan.estimated_frames ? `, about ${count(plan.estimated_frames)} frames` : ''}</p>`}
+      <p class="quiet-text">${plan.message
+        ? html`<${Foreign} text=${plan.verdict ?? ''} />: <${Foreign} text=${plan.message} />`
+        : html`<${Foreign} text=${plan.verdict ?? ''} />${plan.container ? html`, into <${Foreign} text=${plan.container} />` : ''}${plan.estimated_frames ? `, about ${count(plan.estimated_frames)} frames` : ''}`}</p>
       <ol class="plan">${streams.map((stream) => {
         const [label, tone] = actionOf(stream.action);
         return html`<li key=${stream.index}><span class="plan-index">${stream.index}</span><span class=${`chip tone-${tone}`}>${label}</span><${Foreign} text=${stream.reason ?? ''} /></li>`;

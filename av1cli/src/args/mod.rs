@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Show what a file holds
     #[command(after_long_help = Exit::help())]
     Probe(ProbeArgs),
+    /// Print one picture of a film, for the page
+    #[command(hide = true)]
+    Frame(FrameArgs),
     #[command(flatten)]
     Drive(Drive),
     /// Tell whether the libraries here can do all of it, and what to do if not
@@ -68,6 +71,18 @@ pub(crate) enum Command {
     /// The process of one encode, which a worker starts; it is told what to do on stdin
     #[command(hide = true)]
     EncodeChild,
+}
+
+/// Arguments of `frame`.
+#[derive(Debug, Args)]
+pub(crate) struct FrameArgs {
+    /// The film
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Milliseconds after its first picture
+    #[arg(long, default_value_t = 0)]
+    pub(crate) at_ms: u64,
 }
 
 /// Arguments of `transcode`.

@@ -4,6 +4,7 @@ mod completions;
 mod doctor;
 mod drive;
 mod encode_child;
+mod frame;
 mod plan;
 mod predict;
 mod probe;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Recover(args) => recover::run(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Frame(args) => frame::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::EncodeChild => encode_child::run(),
