@@ -36,6 +36,7 @@ pub(super) enum Route {
     Jobs,                // GET /api/v1/jobs
     Job(JobId),          // GET /api/v1/jobs/{id}
     Plan(JobId),         // GET /api/v1/jobs/{id}/plan
+    Frame(JobId),        // GET /api/v1/jobs/{id}/frame
     Act,                 // POST /api/v1/jobs/actions
     Workers,             // GET /api/v1/workers
     SetWorker(WorkerId), // POST /api/v1/workers/{id}/settings
@@ -105,6 +106,7 @@ pub(super) fn table() -> Vec<Row> {
         Read GET "/api/v1/jobs" |_| Ok(Route::Jobs);
         Read GET "/api/v1/jobs/{id}" |p| Ok(Route::Job(job(p, "id")?));
         Read GET "/api/v1/jobs/{id}/plan" |p| Ok(Route::Plan(job(p, "id")?));
+        Read GET "/api/v1/jobs/{id}/frame" |p| Ok(Route::Frame(job(p, "id")?));
         Admin POST "/api/v1/jobs/actions" |_| Ok(Route::Act);
         Read GET "/api/v1/workers" |_| Ok(Route::Workers);
         Admin POST "/api/v1/workers/{id}/settings" |p| Ok(Route::SetWorker(worker(p)?));
