@@ -35,6 +35,7 @@ mod suite {
     mod replace;
     mod sabotage;
     mod segments;
+    mod shrink;
     mod sound;
     mod staging;
     mod streams;

@@ -51,16 +51,15 @@ pub(crate) enum Drive {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The master")]
 pub(crate) struct ReachArgs {
-    /// The master's address
+    /// The master's address [default: the one that runs here, or http://127.0.0.1:8090]
     #[arg(
         long,
         value_name = "ADDRESS",
         value_hint = ValueHint::Url,
         env = "AV1CLI_MASTER",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:8090"
+        hide_env_values = true
     )]
-    pub(crate) master: MasterAddress,
+    pub(crate) master: Option<MasterAddress>,
 
     /// The token to speak with; on the master's own machine it is found in its state
     /// directory

@@ -1,22 +1,26 @@
 //! The command line as it was typed. Nothing here looks at the world: values are
 //! checked one by one, and [`crate::settings`] makes sense of them together.
 
+mod config;
 mod drive;
 mod encode;
 mod replace;
 mod svtav1;
+mod system;
 mod value;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub(crate) use self::config::{Audience, ConfigArgs};
 pub(crate) use self::drive::{
     ActArgs, DrainArgs, Drive, FilterArgs, JobsArgs, PauseArgs, PriorityArgs, ReachArgs, ScanArgs,
     StatusArgs, WhichArgs, WorkersArgs,
 };
 pub(crate) use self::encode::EncodeArgs;
 pub(crate) use self::replace::{ReplaceArgs, RuleArgs};
+pub(crate) use self::system::{MasterArgs, ShrinkArgs, WorkerArgs};
 use crate::exit::Exit;
 use crate::log;
 use crate::render;
@@ -61,6 +65,15 @@ pub(crate) enum Command {
     /// Print one picture of a film, for the page
     #[command(hide = true)]
     Frame(FrameArgs),
+    /// Shrink every film in folders, on this machine alone
+    #[command(after_long_help = Exit::help())]
+    Shrink(ShrinkArgs),
+    /// Find films, hand them to workers, and show how they do on a page
+    #[command(after_long_help = Exit::help())]
+    Master(MasterArgs),
+    /// Encode for a master
+    #[command(after_long_help = Exit::help())]
+    Worker(WorkerArgs),
     #[command(flatten)]
     Drive(Drive),
     /// Tell whether the libraries here can do all of it, and what to do if not

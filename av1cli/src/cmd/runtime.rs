@@ -3,12 +3,78 @@
 use std::future::Future;
 
 use anyhow::Context;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::signals::is_ignored;
 
 /// Runs a few calls to a master, one after the other.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    run(Builder::new_current_thread(), work)
+}
+
+/// Runs a master or a worker.
+pub(super) fn serve<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    run(Builder::new_multi_thread(), work)
+}
+
+fn run<T>(
+    mut builder: Builder,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let runtime = builder
         .enable_all()
         .build()
         .context("the async runtime does not start")?;
     runtime.block_on(work)
+}
+
+/// What people and service managers ask of a process that goes on for long.
+pub(super) struct Wishes {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Option<Signal>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// SIGINT (Ctrl-C), SIGTERM.
+    Stop,
+    /// SIGHUP: of a service, that it should read its configuration anew; of a terminal,
+    /// that it went away.
+    HangUp,
+}
+
+impl Wishes {
+    /// Takes these signals from here on.
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let take = |kind| signal(kind).context("signals cannot be handled");
+        let hang_up = !is_ignored(SignalKind::hangup().as_raw_value());
+        Ok(Self {
+            interrupt: take(SignalKind::interrupt())?,
+            terminate: take(SignalKind::terminate())?,
+            hang_up: hang_up.then(|| take(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    /// Waits for the next. Dropped before, none is lost.
+    pub(super) async fn next(&mut self) -> Wish {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = hang_up => Wish::HangUp,
+        }
+    }
+
+    /// Waits for a wish to stop.
+    pub(super) async fn stop(&mut self) {
+        while self.next().await != Wish::Stop {}
+    }
 }

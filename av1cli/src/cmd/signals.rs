@@ -32,7 +32,7 @@ pub(super) fn cancel_on_signals(cancel: &CancelToken) -> anyhow::Result<()> {
 
 /// Whether whoever started this process made it deaf to a signal, as `nohup` does to
 /// SIGHUP: a handler would undo that. Only Linux tells without unsafe code.
-fn is_ignored(signal: i32) -> bool {
+pub(super) fn is_ignored(signal: i32) -> bool {
     let Ok(status) = fs::read_to_string("/proc/self/status") else {
         return false;
     };

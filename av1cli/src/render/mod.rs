@@ -6,6 +6,7 @@ pub(crate) mod api;
 mod bar;
 mod human;
 mod json;
+pub(crate) mod library;
 mod message;
 pub(crate) mod stream;
 mod summary;

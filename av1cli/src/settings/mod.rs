@@ -2,6 +2,8 @@
 //! merged both, flags before environment) and where the output goes, as the types
 //! that the engine takes.
 
+pub(crate) mod state;
+
 use std::path::{Path, PathBuf};
 
 use av1core::{Allow, Destination, Options, Shrink};

@@ -85,21 +85,12 @@ impl Core {
         }
     }
 
-    /// Changes when there is something to say to this worker, also to one that has not
-    /// yet spoken.
+    /// Changes when there is something to say to this worker; `None` before it has
+    /// spoken for the first time.
     #[must_use]
-    pub fn poke(&self, worker: &WorkerId) -> tokio::sync::watch::Receiver<u64> {
-        let mut state = self.state();
-        let known = state.workers.entry(worker.clone()).or_insert_with(|| {
-            // Entered for good, with its name, by its first report.
-            Worker::new(
-                worker.clone(),
-                String::new(),
-                WorkerSettings::default(),
-                clock::now(),
-            )
-        });
-        known.poke.subscribe()
+    pub fn poke(&self, worker: &WorkerId) -> Option<tokio::sync::watch::Receiver<u64>> {
+        let state = self.state();
+        Some(state.workers.get(worker)?.poke.subscribe())
     }
 
     fn reply(&self, worker: &WorkerId, orders: Vec<Order>, grants: Vec<Grant>) -> MasterReply {
@@ -135,7 +126,7 @@ impl Core {
             let state = self.state();
             match state.workers.get(&report.worker) {
                 Some(known) if known.name == report.name => return Ok(known.turn.clone()),
-                Some(known) => known.name.is_empty(),
+                Some(_) => false,
                 None => true,
             }
         };

@@ -228,6 +228,7 @@ mod tests {
             problem: None,
             scanning_files: None,
             scanned: None,
+            look_again: None,
         }
     }
 

@@ -4,8 +4,13 @@ mod act;
 mod jobs;
 mod workers;
 
+use std::path::PathBuf;
+
 use av1net::api::{RootView, ScanRequest};
-use av1net::client::{Client, Token};
+use av1net::client::{Client, DEFAULT_PORT, MasterAddress, Token};
+use av1net::config::Sources;
+use av1net::http::local_admin_token;
+use av1net::master::local_address;
 use av1net::units::RootId;
 
 use super::runtime::block_on;
@@ -13,6 +18,7 @@ use crate::args::{Drive, ReachArgs, ScanArgs, StatusArgs};
 use crate::exit::{Exit, NoSuch};
 use crate::out;
 use crate::render::api;
+use crate::settings::state::state_directory;
 
 /// Runs one of these commands.
 pub(super) fn run(command: Drive) -> anyhow::Result<Exit> {
@@ -31,12 +37,32 @@ pub(super) fn run(command: Drive) -> anyhow::Result<Exit> {
     }
 }
 
-/// A client of the master that was named.
+/// A client of the master that was named, else of the one that runs here, else of the
+/// contract's port on this machine.
 fn client(reach: ReachArgs) -> anyhow::Result<Client> {
-    let token = reach
-        .token
-        .map(|token| Token::new(token, "--token or AV1CLI_TOKEN"));
-    Ok(Client::new(reach.master, token, reach.tls_ca.as_deref())?)
+    // Without a folder for state there is no master of this user, and no token of it.
+    let state = own_state().ok();
+    let running = || local_address(state.as_deref()?)?.parse().ok();
+    let here = || MasterAddress::local(DEFAULT_PORT, false);
+    let address = reach.master.or_else(running).unwrap_or_else(here);
+    let own = || {
+        let state = state.as_deref().filter(|_| address.is_loopback())?;
+        Some(Token::new(
+            local_admin_token(state)?,
+            state.display().to_string(),
+        ))
+    };
+    let named = reach.token.filter(|token| !token.is_empty());
+    let named = named.map(|token| Token::new(token, "--token or AV1CLI_TOKEN"));
+    let token = named.or_else(own);
+    Ok(Client::new(address, token, reach.tls_ca.as_deref())?)
+}
+
+/// Where a master of this user on this machine keeps its state: by the same
+/// configuration and environment, which may well be about something else.
+fn own_state() -> anyhow::Result<PathBuf> {
+    let loaded = Sources::new(None)?.load();
+    state_directory(&loaded.map(|loaded| loaded.config).unwrap_or_default())
 }
 
 async fn status(args: StatusArgs) -> anyhow::Result<Exit> {

@@ -58,7 +58,7 @@ fn what(job: &JobView, now: UnixMs) -> String {
 }
 
 /// `62 %, 31 fps, 0:15 left`; of what is not known nothing.
-fn progress(progress: &TaskProgress) -> String {
+pub(crate) fn progress(progress: &TaskProgress) -> String {
     let mut words = Vec::new();
     match progress.frames_total {
         Some(total) if total > 0 => {
@@ -214,6 +214,7 @@ mod tests {
             problem: None,
             scanning_files: None,
             scanned: None,
+            look_again: None,
         };
         let jobs = jobs();
         let name = |roots: &[RootView]| Names::new(roots).of(&jobs[0].root, &jobs[0].path);

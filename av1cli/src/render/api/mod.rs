@@ -5,7 +5,7 @@ mod job;
 mod status;
 mod worker;
 
-pub(crate) use self::job::{job_detail, job_list};
+pub(crate) use self::job::{job_detail, job_list, progress};
 pub(crate) use self::status::status;
 pub(crate) use self::worker::worker_list;
 

@@ -93,8 +93,9 @@ impl Talk {
         let core = self.line.app.core.clone();
         match core.sync(report).await {
             Ok(reply) => {
-                if self.who.is_none() {
-                    let mut poke = core.poke(&worker);
+                if self.who.is_none()
+                    && let Some(mut poke) = core.poke(&worker)
+                {
                     // Something may have come up between the answer and here.
                     poke.mark_changed();
                     self.who = Some(Who {
