@@ -132,14 +132,15 @@ impl<R: Rows> Batch<'_, R> {
         }
         self.sums.job_removed(job);
         self.sums.job_added(&last);
-        self.rows.update(job, &last)?;
         steps.push(last);
         for pair in steps.windows(2) {
             if let [before, after] = pair {
                 self.remember(before, after, now)?;
             }
         }
-        Ok(Ok(steps.pop().unwrap_or_else(|| job.clone())))
+        let last = steps.pop().unwrap_or_else(|| job.clone());
+        self.rows.update(job, &last)?;
+        Ok(Ok(last))
     }
 
     /// A replacement gave the film another name, which another job may have. Its file is

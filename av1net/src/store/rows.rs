@@ -23,7 +23,7 @@ pub(super) trait Rows {
     /// already. The job's own number is not looked at.
     fn insert(&mut self, job: &Job) -> Result<Option<JobId>>;
 
-    /// Keeps what a job has become. Its root stays what it was.
+    /// Keeps what a job has become, after its attempts. Its root stays what it was.
     fn update(&mut self, before: &Job, after: &Job) -> Result<()>;
 
     /// Forgets a job and its attempts.

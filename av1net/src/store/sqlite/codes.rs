@@ -91,22 +91,33 @@ pub(super) fn file(row: &Row<'_>, column: usize) -> rusqlite::Result<FileId> {
     })
 }
 
-/// The whole of jobs, as [`job`] reads it; whatever stands behind it selects them by `j`.
-pub(super) const SELECT_JOBS: &str = "\
-    SELECT j.id, r.name, j.path, j.bytes, j.modified_ns, j.inode, j.state, j.priority, \
-           j.queued_ms, j.attempts, j.retry_ms, j.changed_ms, j.reason_kind, j.reason, \
-           j.source_bytes, j.frames, j.elapsed_ms, j.encoder, j.warnings, j.committed_path, \
-           t.epoch, t.worker, t.staged_token, t.staged_bytes \
-    FROM jobs j \
-    JOIN roots r ON r.id = j.root \
-    LEFT JOIN tasks t ON t.job = j.id AND t.number = 0 ";
+/// The columns of whole jobs, as [`job`] reads them, of those that `which` picks as `j`.
+/// `by` is the index to find them with, which is not left to SQLite to guess: it knows
+/// nothing of how many jobs are in a state.
+pub(super) fn select_jobs(by: Option<&str>, which: &str) -> String {
+    let by = match by {
+        Some(index) => format!("INDEXED BY {index}"),
+        // By number.
+        None => "NOT INDEXED".to_owned(),
+    };
+    format!(
+        "SELECT j.id, r.name, j.path, j.bytes, j.modified_ns, j.inode, j.state, j.priority, \
+                j.queued_ms, j.attempts, j.retry_ms, j.changed_ms, j.reason_kind, j.reason, \
+                j.source_bytes, j.frames, j.elapsed_ms, j.encoder, j.warnings, \
+                j.committed_path, j.epoch, j.worker, t.staged_token, t.staged_bytes \
+         FROM jobs j {by} \
+         CROSS JOIN roots r ON r.id = j.root \
+         LEFT JOIN tasks t ON t.job = j.id AND t.number = 0 \
+         {which}"
+    )
+}
 
-/// A row of [`SELECT_JOBS`].
+/// A row of [`select_jobs`].
 pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
     let path = path(row, 2)?;
     let file = file(row, 3)?;
     let retry_at: Option<i64> = row.get(10)?;
-    let epoch: Option<i64> = row.get(20)?;
+    let epoch: i64 = row.get(20)?;
     let worker: Option<String> = row.get(21)?;
     let token: Option<String> = row.get(22)?;
     let staged = match token {
@@ -129,7 +140,7 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         retry_at: retry_at.map(UnixMs),
         changed: UnixMs(row.get(11)?),
         reason: reason(row, 12)?,
-        epoch: Epoch(epoch.map_or(0, i64::cast_unsigned)),
+        epoch: Epoch(epoch.cast_unsigned()),
         worker: worker.map(WorkerId),
         staged,
     })
@@ -162,11 +173,15 @@ fn committed(row: &Row<'_>, at: &RelPath, file: FileId) -> rusqlite::Result<Opti
     }))
 }
 
-/// The columns of [`attempt`].
+/// The attempts of a job, newest first: one that runs is a task.
 pub(super) const SELECT_ATTEMPTS: &str = "\
+    SELECT job, epoch, worker, started_ms, NULL, NULL, NULL, NULL, source_bytes, NULL, NULL \
+    FROM tasks WHERE job = ?1 AND number = 0 \
+    UNION ALL \
     SELECT job, epoch, worker, started_ms, ended_ms, outcome, reason_kind, reason, \
            source_bytes, output_bytes, encoder \
-    FROM attempts ";
+    FROM attempts WHERE job = ?1 \
+    ORDER BY 2 DESC LIMIT ?2";
 
 /// A row of [`SELECT_ATTEMPTS`].
 pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {

@@ -12,6 +12,7 @@ mod open;
 mod page;
 mod read;
 mod rows;
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use super::codes::{self, SELECT_ATTEMPTS, SELECT_JOBS, natural};
+use super::codes::{self, SELECT_ATTEMPTS, natural, select_jobs};
 use crate::job::{Job, JobState, Reason};
 use crate::store::sums::{Sums, day_of};
 use crate::store::{
@@ -38,12 +38,15 @@ fn at_most(limit: usize) -> i64 {
 }
 
 pub(super) fn job(conn: &Connection, id: JobId) -> Result<Option<Job>> {
-    let sql = format!("{SELECT_JOBS}WHERE j.id = ?1");
+    let sql = select_jobs(None, "WHERE j.id = ?1");
     one(conn, &sql, [id.0], codes::job)
 }
 
 pub(super) fn job_at(conn: &Connection, root: &RootId, path: &RelPath) -> Result<Option<Job>> {
-    let sql = format!("{SELECT_JOBS}WHERE r.name = ?1 AND j.path = ?2");
+    let sql = select_jobs(
+        Some("jobs_path"),
+        "WHERE j.root = (SELECT id FROM roots WHERE name = ?1) AND j.path = ?2",
+    );
     one(conn, &sql, params![root.0, path.as_bytes()], codes::job)
 }
 
@@ -53,11 +56,11 @@ pub(super) fn active(conn: &Connection) -> Result<Vec<Job>> {
     let codes: Vec<String> = states
         .map(|state| codes::state_code(state).to_string())
         .collect();
-    let sql = format!(
-        "{SELECT_JOBS}WHERE j.id IN (SELECT a.id FROM roots CROSS JOIN jobs a \
-         INDEXED BY jobs_state_changed WHERE a.root = roots.id AND a.state IN ({})) ORDER BY j.id",
+    let which = format!(
+        "WHERE j.root IN (SELECT id FROM roots) AND j.state IN ({}) ORDER BY j.id",
         codes.join(", ")
     );
+    let sql = select_jobs(Some("jobs_state_changed"), &which);
     all(conn, &sql, [], codes::job)
 }
 
@@ -87,8 +90,12 @@ pub(super) fn counters(conn: &Connection) -> Result<Counters> {
 }
 
 pub(super) fn attempts(conn: &Connection, job: JobId, limit: usize) -> Result<Vec<Attempt>> {
-    let sql = format!("{SELECT_ATTEMPTS}WHERE job = ?1 ORDER BY epoch DESC LIMIT ?2");
-    all(conn, &sql, [job.0, at_most(limit)], codes::attempt)
+    all(
+        conn,
+        SELECT_ATTEMPTS,
+        [job.0, at_most(limit)],
+        codes::attempt,
+    )
 }
 
 pub(super) fn scan_rows(

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, named_params, params};
+use rusqlite::types::ToSql;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, params};
 
-use super::codes::{SELECT_JOBS, job, state_code};
+use super::codes::{job, select_jobs, state_code};
 use crate::job::{Job, JobState};
 use crate::schedule::rank;
 use crate::store::rows::Rows;
@@ -52,13 +53,13 @@ impl SqliteRows<'_> {
         Ok(self.prepare(sql)?.execute(params)?)
     }
 
-    fn one_job(&self, behind: &str, params: impl Params) -> Result<Option<Job>> {
-        let mut statement = self.prepare(&format!("{SELECT_JOBS}{behind}"))?;
+    fn one_job(&self, sql: &str, params: impl Params) -> Result<Option<Job>> {
+        let mut statement = self.prepare(sql)?;
         Ok(statement.query_row(params, job).optional()?)
     }
 
-    fn jobs(&self, behind: &str, params: impl Params) -> Result<Vec<Job>> {
-        let mut statement = self.prepare(&format!("{SELECT_JOBS}{behind}"))?;
+    fn jobs(&self, sql: &str, params: impl Params) -> Result<Vec<Job>> {
+        let mut statement = self.prepare(sql)?;
         let jobs = statement.query_map(params, job)?;
         Ok(jobs.collect::<rusqlite::Result<_>>()?)
     }
@@ -111,23 +112,12 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn put_task(&self, before: &Job, after: &Job) -> Result<()> {
-        let same = before.epoch == after.epoch
-            && before.worker == after.worker
-            && before.staged == after.staged;
-        if same {
-            return Ok(());
-        }
+    fn put_staged(&self, after: &Job) -> Result<()> {
         let staged = after.staged.as_ref();
-        let put = "INSERT INTO tasks (job, number, epoch, worker, staged_token, staged_bytes) \
-                   VALUES (?1, 0, ?2, ?3, ?4, ?5) \
-                   ON CONFLICT DO UPDATE SET epoch = excluded.epoch, worker = excluded.worker, \
-                                             staged_token = excluded.staged_token, \
-                                             staged_bytes = excluded.staged_bytes";
+        let put = "UPDATE tasks SET staged_token = ?2, staged_bytes = ?3 \
+                   WHERE job = ?1 AND number = 0";
         let params = params![
             after.id.0,
-            after.epoch.0.cast_signed(),
-            after.worker.as_ref().map(|worker| &worker.0),
             staged.map(|staged| &staged.token),
             staged.map(|staged| signed(staged.bytes)),
         ];
@@ -135,74 +125,103 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    /// What most changes change. An index that names a column of an UPDATE is written
-    /// even where the value stays, so the path and the file are left out.
-    fn put_state(&self, after: &Job) -> Result<()> {
+    /// An index that names a column of an UPDATE is written even where the value stays,
+    /// so what a change leaves alone is left out: the file in most, the path in more.
+    fn put_job(&self, before: &Job, after: &Job) -> Result<()> {
         let reason = after.reason.as_ref();
-        self.execute(
-            "UPDATE jobs SET state = :state, priority = :priority, queued_ms = :queued, \
-                             rank = :rank, attempts = :attempts, retry_ms = :retry, \
-                             changed_ms = :changed, reason_kind = :kind, reason = :message \
-             WHERE id = :id",
-            named_params! {
-                ":id": after.id.0,
-                ":state": state_code(after.state),
-                ":priority": after.priority,
-                ":queued": after.queued.0,
-                ":rank": rank(after, self.policy.order),
-                ":attempts": after.attempts,
-                ":retry": after.retry_at.map(|at| at.0),
-                ":changed": after.changed.0,
-                ":kind": reason.map(|reason| &reason.kind),
-                ":message": reason.map(|reason| &reason.message),
-            },
-        )?;
+        let mut set = "UPDATE jobs SET state = :state, priority = :priority, queued_ms = :queued, \
+             rank = :rank, attempts = :attempts, retry_ms = :retry, changed_ms = :changed, \
+             epoch = :epoch, worker = :worker, reason_kind = :kind, reason = :message"
+            .to_owned();
+        let (state, rank) = (state_code(after.state), rank(after, self.policy.order));
+        let (retry, epoch) = (after.retry_at.map(|at| at.0), after.epoch.0.cast_signed());
+        let kind = reason.map(|reason| &reason.kind);
+        let message = reason.map(|reason| &reason.message);
+        let worker = after.worker.as_ref().map(|worker| &worker.0);
+        let mut params: Vec<(&str, &dyn ToSql)> = vec![
+            (":id", &after.id.0),
+            (":state", &state),
+            (":priority", &after.priority),
+            (":queued", &after.queued.0),
+            (":rank", &rank),
+            (":attempts", &after.attempts),
+            (":retry", &retry),
+            (":changed", &after.changed.0),
+            (":epoch", &epoch),
+            (":worker", &worker),
+            (":kind", &kind),
+            (":message", &message),
+        ];
+        let path = after.path.as_bytes();
+        if before.path != after.path {
+            set.push_str(", path = :path");
+            params.push((":path", &path));
+        }
+        let same_content = before.path == after.path
+            && before.file == after.file
+            && before.committed == after.committed;
+        let content = (!same_content).then(|| Content::of(after)).transpose()?;
+        if let Some(content) = &content {
+            set.push_str(Content::SET);
+            params.extend(content.params());
+        }
+        set.push_str(" WHERE id = :id");
+        self.execute(&set, params.as_slice())?;
         Ok(())
     }
+}
 
-    /// All that a replacement, or a scan, changes besides.
-    fn put_all(&self, after: &Job) -> Result<()> {
-        let reason = after.reason.as_ref();
-        let committed = after.committed.as_ref();
-        let elsewhere = committed.filter(|committed| committed.path != after.path);
+/// What a replacement and a scan change of a job.
+struct Content<'a> {
+    bytes: i64,
+    modified_ns: i64,
+    inode: i64,
+    source_bytes: Option<i64>,
+    frames: Option<i64>,
+    elapsed_ms: Option<i64>,
+    encoder: Option<&'a str>,
+    warnings: Option<String>,
+    elsewhere: Option<&'a [u8]>,
+}
+
+impl<'a> Content<'a> {
+    const SET: &'static str = ", bytes = :bytes, modified_ns = :modified, inode = :inode, \
+         source_bytes = :source_bytes, saved_bytes = :source_bytes - :bytes, \
+         frames = :frames, elapsed_ms = :elapsed, encoder = :encoder, warnings = :warnings, \
+         committed_path = :elsewhere";
+
+    fn of(job: &'a Job) -> Result<Self> {
+        let committed = job.committed.as_ref();
+        let elsewhere = committed.filter(|committed| committed.path != job.path);
         let warnings = committed.map(|committed| serde_json::to_string(&committed.warnings));
         let warnings = warnings.transpose().map_err(|error| {
-            StoreError::Database(format!("warnings of job {}: {error}", after.id))
+            StoreError::Database(format!("the warnings of job {} as JSON: {error}", job.id))
         })?;
-        self.execute(
-            "UPDATE jobs SET state = :state, priority = :priority, queued_ms = :queued, \
-                             rank = :rank, attempts = :attempts, retry_ms = :retry, \
-                             changed_ms = :changed, reason_kind = :kind, reason = :message, \
-                             path = :path, bytes = :bytes, modified_ns = :modified, \
-                             inode = :inode, source_bytes = :source_bytes, \
-                             saved_bytes = :source_bytes - :bytes, frames = :frames, \
-                             elapsed_ms = :elapsed, encoder = :encoder, warnings = :warnings, \
-                             committed_path = :elsewhere \
-             WHERE id = :id",
-            named_params! {
-                ":id": after.id.0,
-                ":state": state_code(after.state),
-                ":priority": after.priority,
-                ":queued": after.queued.0,
-                ":rank": rank(after, self.policy.order),
-                ":attempts": after.attempts,
-                ":retry": after.retry_at.map(|at| at.0),
-                ":changed": after.changed.0,
-                ":kind": reason.map(|reason| &reason.kind),
-                ":message": reason.map(|reason| &reason.message),
-                ":path": after.path.as_bytes(),
-                ":bytes": signed(after.file.bytes),
-                ":modified": after.file.modified_ns,
-                ":inode": after.file.inode.cast_signed(),
-                ":source_bytes": committed.map(|committed| signed(committed.source_bytes)),
-                ":frames": committed.map(|committed| signed(committed.frames)),
-                ":elapsed": committed.map(|committed| signed(committed.elapsed_ms)),
-                ":encoder": committed.map(|committed| &committed.encoder),
-                ":warnings": warnings,
-                ":elsewhere": elsewhere.map(|committed| committed.path.as_bytes()),
-            },
-        )?;
-        Ok(())
+        Ok(Self {
+            bytes: signed(job.file.bytes),
+            modified_ns: job.file.modified_ns,
+            inode: job.file.inode.cast_signed(),
+            source_bytes: committed.map(|committed| signed(committed.source_bytes)),
+            frames: committed.map(|committed| signed(committed.frames)),
+            elapsed_ms: committed.map(|committed| signed(committed.elapsed_ms)),
+            encoder: committed.map(|committed| committed.encoder.as_str()),
+            warnings,
+            elsewhere: elsewhere.map(|committed| committed.path.as_bytes()),
+        })
+    }
+
+    fn params(&self) -> [(&'static str, &dyn ToSql); 9] {
+        [
+            (":bytes", &self.bytes),
+            (":modified", &self.modified_ns),
+            (":inode", &self.inode),
+            (":source_bytes", &self.source_bytes),
+            (":frames", &self.frames),
+            (":elapsed", &self.elapsed_ms),
+            (":encoder", &self.encoder),
+            (":warnings", &self.warnings),
+            (":elsewhere", &self.elsewhere),
+        ]
     }
 }
 
@@ -212,12 +231,13 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Job>> {
-        self.one_job("WHERE j.id = ?1", [id.0])
+        self.one_job(&select_jobs(None, "WHERE j.id = ?1"), [id.0])
     }
 
     fn job_at(&mut self, root: &RootId, path: &RelPath) -> Result<Option<Job>> {
         let params = params![self.root(root), path.as_bytes()];
-        self.one_job("WHERE j.root = ?1 AND j.path = ?2", params)
+        let sql = select_jobs(Some("jobs_path"), "WHERE j.root = ?1 AND j.path = ?2");
+        self.one_job(&sql, params)
     }
 
     fn insert(&mut self, job: &Job) -> Result<Option<JobId>> {
@@ -225,8 +245,9 @@ impl Rows for SqliteRows<'_> {
         let reason = job.reason.as_ref();
         let inserted = self.execute(
             "INSERT INTO jobs (id, root, path, bytes, modified_ns, inode, state, priority, \
-                               queued_ms, rank, attempts, changed_ms, reason_kind, reason) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+                               queued_ms, rank, attempts, changed_ms, epoch, reason_kind, \
+                               reason) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14) \
              ON CONFLICT (root, path) DO NOTHING",
             params![
                 id,
@@ -253,15 +274,12 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn update(&mut self, before: &Job, after: &Job) -> Result<()> {
-        let same_content = before.path == after.path
-            && before.file == after.file
-            && before.committed == after.committed;
-        if same_content {
-            self.put_state(after)?;
-        } else {
-            self.put_all(after)?;
+        self.put_job(before, after)?;
+        // Where nobody has it any more, there is no task that could have an output.
+        if before.staged != after.staged && after.state.is_active() {
+            self.put_staged(after)?;
         }
-        self.put_task(before, after)
+        Ok(())
     }
 
     fn remove(&mut self, job: &Job) -> Result<()> {
@@ -271,12 +289,13 @@ impl Rows for SqliteRows<'_> {
 
     fn best_pending(&mut self, roots: &[RootId], limit: usize) -> Result<Vec<Job>> {
         let limit_sql = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = select_jobs(
+            Some("jobs_pending"),
+            "WHERE j.root = ?1 AND j.state = 0 ORDER BY j.rank, j.id LIMIT ?2",
+        );
         let mut best = Vec::new();
         for root in roots {
-            let of_root = self.jobs(
-                "WHERE j.root = ?1 AND j.state = 0 ORDER BY j.rank, j.id LIMIT ?2",
-                params![self.root(root), limit_sql],
-            )?;
+            let of_root = self.jobs(&sql, params![self.root(root), limit_sql])?;
             best.extend(of_root);
         }
         best.sort_by_key(|job| (rank(job, self.policy.order), job.id));
@@ -286,15 +305,16 @@ impl Rows for SqliteRows<'_> {
 
     fn due(&mut self, now: UnixMs, limit: usize) -> Result<Vec<Job>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.jobs(
+        let sql = select_jobs(
+            Some("jobs_waiting"),
             "WHERE j.state = 1 AND j.retry_ms <= ?1 ORDER BY j.retry_ms, j.id LIMIT ?2",
-            [now.0, limit],
-        )
+        );
+        self.jobs(&sql, [now.0, limit])
     }
 
     fn begin_attempt(&mut self, attempt: &Attempt) -> Result<()> {
-        let put = "INSERT INTO attempts (job, epoch, worker, started_ms, source_bytes) \
-                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let put = "INSERT INTO tasks (job, number, epoch, worker, started_ms, source_bytes) \
+                   VALUES (?1, 0, ?2, ?3, ?4, ?5)";
         let params = params![
             attempt.job.0,
             attempt.epoch.0.cast_signed(),
@@ -308,12 +328,12 @@ impl Rows for SqliteRows<'_> {
 
     fn end_attempt(&mut self, attempt: &Attempt) -> Result<()> {
         let reason = attempt.reason.as_ref();
-        let put = "UPDATE attempts SET ended_ms = ?3, outcome = ?4, reason_kind = ?5, \
-                                       reason = ?6, output_bytes = ?7, encoder = ?8 \
-                   WHERE job = ?1 AND epoch = ?2";
+        let put = "INSERT INTO attempts (job, epoch, worker, started_ms, ended_ms, outcome, \
+                                         reason_kind, reason, source_bytes, output_bytes, encoder) \
+                   SELECT job, epoch, worker, started_ms, ?2, ?3, ?4, ?5, source_bytes, ?6, ?7 \
+                   FROM tasks WHERE job = ?1 AND number = 0";
         let params = params![
             attempt.job.0,
-            attempt.epoch.0.cast_signed(),
             attempt.ended.map(|ended| ended.0),
             attempt.outcome.map(state_code),
             reason.map(|reason| &reason.kind),
@@ -322,6 +342,8 @@ impl Rows for SqliteRows<'_> {
             attempt.encoder,
         ];
         self.execute(put, params)?;
+        let end = "DELETE FROM tasks WHERE job = ?1 AND number = 0";
+        self.execute(end, [attempt.job.0])?;
         Ok(())
     }
 

@@ -24,6 +24,8 @@ CREATE TABLE jobs (
     attempts       INTEGER NOT NULL CHECK (attempts >= 0),
     retry_ms       INTEGER,                                    -- when the next attempt is due
     changed_ms     INTEGER NOT NULL,                           -- of its state
+    epoch          INTEGER NOT NULL CHECK (epoch >= 0),        -- of the last grant
+    worker         TEXT,                                       -- that has it, or had it last
     reason_kind    TEXT,
     reason         TEXT,
     -- What came of the replacement that made the file what it is.
@@ -41,44 +43,46 @@ CREATE TABLE jobs (
     CHECK (state <> 6 OR source_bytes IS NOT NULL)
 ) STRICT;
 
--- Each order of the list, within each state, and so that the number tells equal ones
--- apart: every SQLite index ends in the row's number.
+-- The orders of the list; every SQLite index ends in the row's number, which tells equal
+-- ones apart. By path there is none within each state: it would be the largest of all,
+-- and each change of a state would write two more pages of it.
 CREATE UNIQUE INDEX jobs_path ON jobs (root, path);
-CREATE INDEX jobs_state_path ON jobs (root, state, path);
 CREATE INDEX jobs_state_changed ON jobs (root, state, changed_ms);
 CREATE INDEX jobs_state_bytes ON jobs (root, state, bytes);
 CREATE INDEX jobs_pending ON jobs (root, rank) WHERE state = 0;
 CREATE INDEX jobs_waiting ON jobs (retry_ms) WHERE state = 1;
 CREATE INDEX jobs_completed ON jobs (root, saved_bytes) WHERE state = 6;
 
--- A lease is on a task: a piece of a job that one worker does. Today each job that was
--- ever granted has one, number 0.
+-- A lease is on a task: a piece of a job that one worker does, today the whole of it,
+-- number 0. A task is here for as long as somebody has it, so that these few rows share
+-- a few pages.
 CREATE TABLE tasks (
     job          INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     number       INTEGER NOT NULL CHECK (number >= 0),
-    epoch        INTEGER NOT NULL CHECK (epoch > 0),    -- of the last grant
-    worker       TEXT,                                  -- that has it, or had it last
-    staged_token TEXT,                                  -- of the output that waits
+    epoch        INTEGER NOT NULL CHECK (epoch > 0),
+    worker       TEXT NOT NULL,
+    started_ms   INTEGER NOT NULL,    -- when it was granted
+    source_bytes INTEGER NOT NULL,
+    staged_token TEXT,                -- of the output that waits
     staged_bytes INTEGER,
     PRIMARY KEY (job, number),
     CHECK ((staged_token IS NULL) = (staged_bytes IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- The history: one row a grant.
+-- The history: one row a grant, written when it ended.
 CREATE TABLE attempts (
     job          INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     epoch        INTEGER NOT NULL CHECK (epoch > 0),
     worker       TEXT NOT NULL,
     started_ms   INTEGER NOT NULL,
-    ended_ms     INTEGER,
-    outcome      INTEGER CHECK (outcome BETWEEN 0 AND 11),    -- the state it ended in
+    ended_ms     INTEGER NOT NULL,
+    outcome      INTEGER NOT NULL CHECK (outcome BETWEEN 0 AND 11),    -- the state it ended in
     reason_kind  TEXT,
     reason       TEXT,
     source_bytes INTEGER NOT NULL,
     output_bytes INTEGER,
     encoder      TEXT,
     PRIMARY KEY (job, epoch),
-    CHECK ((ended_ms IS NULL) = (outcome IS NULL)),
     CHECK ((reason_kind IS NULL) = (reason IS NULL))
 ) STRICT, WITHOUT ROWID;
 
