@@ -35,6 +35,10 @@
 //! removes the file under the dot name; only a killed process leaves it behind, and
 //! [`recover`] removes it.
 //!
+//! [`shrink`] in two halves: [`stage`] leaves the verified output beside the source (or
+//! [`adopt`] does, for one that was encoded elsewhere), and [`StagedFilm::replace`] puts
+//! it in its place. In between another process can [`revoke`] that.
+//!
 //! # Threads
 //!
 //! Each step of a run has a thread; events come on the thread that called. All

@@ -195,7 +195,13 @@ fn revocations() -> Vec<Trial> {
         let mut add = |what: &str, body: Box<dyn Fn() + Send + Sync>| {
             trials.push(trial(format!("{what}::{name}"), body));
         };
-        for (then, every) in [(Then::GoesOn, 1), (Then::Dies, 4)] {
+        // Whatever cannot exchange names takes a process for each revocation.
+        let every = if variant.names == Names::Exchanges {
+            1
+        } else {
+            2
+        };
+        for (then, every) in [(Then::GoesOn, every), (Then::Dies, 6)] {
             let body = move || {
                 let part = part(every, number);
                 for point in POINTS.into_iter().chain(["output::linked"]) {
@@ -210,9 +216,9 @@ fn revocations() -> Vec<Trial> {
             let body = move || revoked::stopped_with_a_source_that_changed(variant, Then::GoesOn);
             add("revoked_with_a_source_that_changed", Box::new(body));
         }
-        let body = move || revoked::revoker_killed(variant, part(23, number));
+        let body = move || revoked::revoker_killed(variant, part(53, number));
         add("revoker_killed", Box::new(body));
-        let body = move || revoked::both_go_on(variant, part(31, number));
+        let body = move || revoked::both_go_on(variant, part(67, number));
         add("revoked_while_it_goes_on", Box::new(body));
     }
     trials

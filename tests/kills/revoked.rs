@@ -61,7 +61,7 @@ pub(crate) fn stopped(variant: Variant, point: &'static str, then: Then) {
         }
         zombie.assert_settled(Some(&told));
         // Whoever asks again is told the same.
-        let again = zombie.revoke();
+        let again = zombie.revoke_here();
         let same = match told {
             Revocation::Committed { .. } => again == told,
             _ => again == Revocation::Nothing,
@@ -282,13 +282,17 @@ impl Zombie {
 
     fn revoke(&self) -> Revocation {
         if self.variant.names == Names::Exchanges {
-            // Nothing has to fail for it, which takes a process of its own.
-            let source = self.folder().join(self.variant.source);
-            let bytes = self.bytes.parse().expect("a number");
-            let told = av1core::revoke(source, &self.token, bytes);
-            return told.unwrap_or_else(|error| panic!("{self}: {error}"));
+            return self.revoke_here();
         }
+        // Something has to fail for it, which takes a process of its own.
         self.told_by(self.start_revoker(&[]))
+    }
+
+    fn revoke_here(&self) -> Revocation {
+        let source = self.folder().join(self.variant.source);
+        let bytes = self.bytes.parse().expect("a number");
+        let told = av1core::revoke(source, &self.token, bytes);
+        told.unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
     fn revoke_and_die(&self, at: &'static str) {

@@ -15,6 +15,9 @@
 //! replacement out only where the source is what it was and the output's content is
 //! what was verified (a hash in the journal); otherwise it takes the output back.
 //!
+//! Who waits with step 2 for somebody's permit may lose it: [`revoke`] renames the staged
+//! file away, from any process, and brings to its end what was begun.
+//!
 //! Nothing else in this crate writes to, renames or removes a source.
 
 mod attributes;
