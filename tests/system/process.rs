@@ -284,6 +284,15 @@ pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
         .collect()
 }
 
+/// Processor time that a process has used, in ticks (proc(5): utime and stime).
+pub(crate) fn cpu_ticks(pid: Pid) -> u64 {
+    let pid = pid.as_raw_nonzero().get();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    let fields = rest.split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
 /// Whether a process lives.
 pub(crate) fn lives(pid: Pid) -> bool {
     let pid = pid.as_raw_nonzero().get();

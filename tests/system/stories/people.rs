@@ -50,11 +50,11 @@ fn drain_finishes_what_runs_and_ends() {
     watched(|| {
         let scratch = Scratch::new();
         let mut library = Library::new(&scratch, "films");
-        library.add("a.mkv");
+        // The largest goes first.
+        library.add_long("a.mkv");
         library.add("b.mkv");
         library.add("c.mkv");
-        let mut config = quick_config(&scratch, &[&library.path]);
-        config["preset"] = 8.into();
+        let config = quick_config(&scratch, &[&library.path]);
         let master = Master::start(&scratch, &config);
         let mut worker = master.worker(&scratch, "one");
         until("one runs", || (!worker.children().is_empty()).then_some(()));
