@@ -13,6 +13,8 @@
 //! never a silent one. A connection that is lost comes back by itself, and what runs
 //! goes on meanwhile.
 
+#[cfg(test)]
+mod against_master;
 pub mod child;
 mod config;
 mod control;

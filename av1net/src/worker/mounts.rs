@@ -28,6 +28,8 @@ pub(crate) struct Mounts {
     roots: BTreeMap<RootId, Root>,
     looks: JoinSet<(RootInfo, Option<PathBuf>)>,
     next: Instant,
+    /// Each was looked for once since the master named them, or did not answer in time.
+    are_known: bool,
 }
 
 struct Root {
@@ -35,6 +37,8 @@ struct Root {
     mounted: Option<PathBuf>,
     /// Since when the file system has not answered.
     asked: Option<Instant>,
+    /// It has not for so long that it is not waited for.
+    is_silent: bool,
 }
 
 impl Mounts {
@@ -45,7 +49,14 @@ impl Mounts {
             roots: BTreeMap::new(),
             looks: JoinSet::new(),
             next: Instant::now() + EVERY,
+            are_known: false,
         }
+    }
+
+    /// Whether what is not mounted is known not to be: before, nobody should bring a film
+    /// over the network that may lie here.
+    pub(crate) fn are_known(&self) -> bool {
+        self.are_known
     }
 
     /// Those that are mounted.
@@ -69,8 +80,10 @@ impl Mounts {
     pub(crate) fn set(&mut self, infos: &[RootInfo]) {
         let is_known = |info: &RootInfo| self.roots.get(&info.id).is_some_and(|r| r.info == *info);
         if infos.len() == self.roots.len() && infos.iter().all(is_known) {
+            self.are_known |= infos.is_empty();
             return;
         }
+        self.are_known = infos.is_empty();
         let mut roots = BTreeMap::new();
         for info in infos {
             let known = self.roots.remove(&info.id).filter(|r| r.info == *info);
@@ -78,6 +91,7 @@ impl Mounts {
                 info: info.clone(),
                 mounted: None,
                 asked: None,
+                is_silent: false,
             });
             roots.insert(info.id.clone(), root);
         }
@@ -92,28 +106,33 @@ impl Mounts {
         }
     }
 
-    /// Returns when another set of them is mounted.
+    /// Returns when another set of them is mounted, or it is known at last which are not.
     ///
     /// Dropped before it is done, nothing is lost.
     pub(crate) async fn changed(&mut self) {
         loop {
-            let silent = self.roots.values().filter(|root| root.mounted.is_some());
-            let silent = silent.filter_map(|root| root.asked).min();
-            let wake = silent.map_or(self.next, |asked| self.next.min(asked + LOOKING));
-            tokio::select! {
+            let waited_for = self.roots.values().filter(|root| !root.is_silent);
+            let asked = waited_for.filter_map(|root| root.asked).min();
+            let wake = asked.map_or(self.next, |asked| self.next.min(asked + LOOKING));
+            let has_changed = tokio::select! {
                 Some(found) = self.looks.join_next() => {
-                    if let Ok((info, found)) = found && self.found(&info, found) {
-                        return;
-                    }
+                    found.is_ok_and(|(info, found)| self.found(&info, found))
                 }
                 () = sleep_until(wake) => {
-                    if self.give_up_silent() {
-                        return;
-                    }
                     if Instant::now() >= self.next {
                         self.look();
                     }
+                    self.give_up_silent()
                 }
+            };
+            let are_known = self
+                .roots
+                .values()
+                .all(|r| r.asked.is_none() || r.is_silent);
+            let is_news = are_known && !self.are_known;
+            self.are_known |= are_known;
+            if has_changed || is_news {
+                return;
             }
         }
     }
@@ -123,6 +142,7 @@ impl Mounts {
             return false;
         };
         root.asked = None;
+        root.is_silent = false;
         let has_changed = root.mounted.is_some() != found.is_some();
         if has_changed {
             let path = &info.path;
@@ -141,8 +161,8 @@ impl Mounts {
         let now = Instant::now();
         let mut has_changed = false;
         for root in self.roots.values_mut() {
-            let is_silent = root.asked.is_some_and(|asked| asked + LOOKING <= now);
-            if is_silent && root.mounted.take().is_some() {
+            root.is_silent = root.asked.is_some_and(|asked| asked + LOOKING <= now);
+            if root.is_silent && root.mounted.take().is_some() {
                 tracing::warn!(path = root.info.path, "a media directory does not answer");
                 has_changed = true;
             }
@@ -211,6 +231,7 @@ mod tests {
         let within = Duration::from_secs(30);
         timeout(within, mounts.changed()).await.expect("no hang");
         assert_eq!(mounts.mounted(), [info("well").id]);
+        assert!(!mounts.are_known(), "the other may be there, too");
         assert!(mounts.place(&info("dead").id).is_none());
         let (path, is_mounted) = mounts.place(&info("well").id).expect("it is there");
         assert_eq!(path, PathBuf::from("/well"));
@@ -220,9 +241,31 @@ mod tests {
             .await
             .expect("it answers at last");
         assert_eq!(mounts.mounted().len(), 2);
+        assert!(mounts.are_known());
         mounts.lost(&info("well").id);
         assert_eq!(mounts.mounted(), [info("dead").id]);
         mounts.set(&[info("well")]);
         assert_eq!(mounts.mounted(), [], "it is looked for first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_in_time_is_known_not_to_be_there() {
+        let (_held, waits) = mpsc::channel::<()>();
+        let waits = Mutex::new(waits);
+        let probe = move |_: &[RootInfo], _: &BTreeMap<PathBuf, PathBuf>| {
+            let waits = waits.lock().expect("one at a time");
+            let _ = waits.recv_timeout(Duration::from_secs(1));
+            BTreeMap::new()
+        };
+        let mut mounts = Mounts::new(Arc::new(probe), BTreeMap::new());
+        mounts.set(&[]);
+        assert!(mounts.are_known(), "there are none");
+        mounts.set(&[info("dead")]);
+        assert!(!mounts.are_known());
+        let begun = Instant::now();
+        mounts.changed().await;
+        assert!(mounts.are_known());
+        assert_eq!(mounts.mounted(), []);
+        assert!(begun.elapsed() <= LOOKING);
     }
 }

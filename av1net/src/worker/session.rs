@@ -350,7 +350,7 @@ impl Session {
             mode: self.mode,
             load: *self.load.borrow(),
             mounted: self.mounts.mounted(),
-            ships: self.config.ships && self.client.is_some(),
+            ships: self.config.ships && self.client.is_some() && self.mounts.are_known(),
             tasks: self.tasks.reports(),
         }
     }
