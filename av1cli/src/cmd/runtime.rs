@@ -1,10 +1,12 @@
 //! tokio, for the commands that need it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::signals::is_ignored;
 
@@ -29,11 +31,17 @@ fn run<T>(
     runtime.block_on(work)
 }
 
+/// A wish to stop that comes so soon after another is the same one: `timeout` and some
+/// service managers send it to the process and then to its group. Nobody presses a key
+/// twice so fast.
+const ECHO: Duration = Duration::from_millis(200);
+
 /// What people and service managers ask of a process that goes on for long.
 pub(super) struct Wishes {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Option<Signal>,
+    stopped: Option<Instant>,
 }
 
 /// One of them.
@@ -55,11 +63,27 @@ impl Wishes {
             interrupt: take(SignalKind::interrupt())?,
             terminate: take(SignalKind::terminate())?,
             hang_up: hang_up.then(|| take(SignalKind::hangup())).transpose()?,
+            stopped: None,
         })
     }
 
     /// Waits for the next. Dropped before, none is lost.
     pub(super) async fn next(&mut self) -> Wish {
+        loop {
+            let wish = self.any().await;
+            if wish == Wish::HangUp {
+                return wish;
+            }
+            let now = Instant::now();
+            let is_echo = self.stopped.is_some_and(|before| now - before < ECHO);
+            self.stopped = Some(now);
+            if !is_echo {
+                return wish;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Wish {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,

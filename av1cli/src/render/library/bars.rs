@@ -35,6 +35,9 @@ impl Bars {
     }
 
     pub(crate) fn draw(&mut self, library: &Library, names: &Names) {
+        if library.status().files == 0 && library.running().next().is_none() {
+            return; // Nothing is known yet: an empty bar would say that there is nothing.
+        }
         self.films.retain(|id, bar| {
             let runs = library.running().any(|job| job.id == *id);
             if !runs {
