@@ -2,7 +2,7 @@
 import { html, render, useEffect } from './lib/ui.js';
 import { get, post } from './lib/api.js';
 import { start, stop } from './lib/live.js';
-import { session } from './lib/store.js';
+import { mayLook, session } from './lib/store.js';
 import { useSignal } from './lib/signals.js';
 import { Login } from './views/login.js';
 import { Shell } from './views/shell.js';
@@ -34,11 +34,11 @@ async function whoIsThere() {
 function Page() {
   const who = useSignal(session);
   useEffect(() => {
-    if (who?.role) start();
+    if (mayLook(who)) start();
     else stop();
   }, [who?.role]);
   if (!who) return null;
-  return who.role ? html`<${Shell} />` : html`<${Login} />`;
+  return mayLook(who) ? html`<${Shell} />` : html`<${Login} />`;
 }
 
 await tokenFromAddress();

@@ -27,7 +27,8 @@ let skewMs = 0;
 export const masterNow = () => Date.now() + skewMs;
 
 export const isActive = (job) => ACTIVE.has(job.state);
-export const isAdmin = () => session.value?.role === 'admin';
+/** Workers have a role too, but nothing to see. */
+export const mayLook = (who) => who?.role === 'admin' || who?.role === 'read';
 
 /** Calls `listener(jobs)` for every batch of jobs that changed. */
 export function onJobs(listener) {

@@ -1,6 +1,6 @@
 import { html, useEffect, useRef, useState } from '../lib/ui.js';
 import { get, post } from '../lib/api.js';
-import { session } from '../lib/store.js';
+import { mayLook, session } from '../lib/store.js';
 
 export function Login() {
   const [error, setError] = useState(null);
@@ -17,7 +17,9 @@ export function Login() {
     setError(null);
     try {
       await post('/api/v1/login', { token: field.current.value.trim() });
-      session.set(await get('/api/v1/session'));
+      const who = await get('/api/v1/session');
+      if (!mayLook(who)) throw new Error('This is the token that workers join with. Looking needs the read token or the admin token.');
+      session.set(who);
     } catch (refused) {
       setError(refused.status === 401 ? 'This token is not one of the master’s.' : refused.message);
       setBusy(false);
@@ -29,8 +31,8 @@ export function Login() {
     <form class="door-card" onSubmit=${submit}>
       <img src="icon.svg" alt="" width="44" height="44" />
       <h1>av1 control room</h1>
-      <p id="door-help">The master printed a token when it first started, and keeps it in its state
-        folder. <code>av1cli token</code> shows it again.</p>
+      <p id="door-help">The master’s tokens lie in <code>tokens.json</code> in its state directory: <code>admin</code>
+        may do everything, <code>read</code> may look.</p>
       <label for="token">Token</label>
       <input
         id="token" ref=${field} type="password" autocomplete="current-password" spellcheck="false" required

@@ -173,7 +173,7 @@ function Gauges() {
   return html`<dl class="gauges">
     <${Gauge} label="Time left" number=${left.replace('\u00a0', ' ')} unit=${more.join(' ')} note=${waiting ? 'until the queue is empty' : 'the queue is empty'} />
     <${Gauge} label="Throughput" number=${fps(now.fps)} unit="frames/s" note=${`${speed(now.speed)} real time`} link=${href('running')} />
-    <${Gauge} label="Queue" number=${countShort(waiting)} unit=${waiting === 1 ? 'file' : 'files'} note=${retries ? `${count(retries)} of them to retry` : 'in order of promise'} link=${href('library', { state: 'pending,retry_wait', sort: 'queue' })} />
+    <${Gauge} label="Queue" number=${countShort(waiting)} unit=${waiting === 1 ? 'file' : 'files'} note=${retries ? `${count(retries)} of them to retry` : waiting ? 'wait for a worker' : 'nothing waits'} link=${href('library', { state: 'pending,retry_wait', sort: 'queue' })} />
     <${Gauge} label="Workers" number=${`${count(now.busy_slots)}/${count(now.slots)}`} unit="slots" note=${offline ? `${count(online)} online, ${count(offline)} offline` : `${count(online)} online`} link=${href('workers')} />
   </dl>`;
 }
