@@ -216,9 +216,9 @@ fn revocations() -> Vec<Trial> {
             let body = move || revoked::stopped_with_a_source_that_changed(variant, Then::GoesOn);
             add("revoked_with_a_source_that_changed", Box::new(body));
         }
-        let body = move || revoked::revoker_killed(variant, part(53, number));
+        let body = move || revoked::revoker_killed(variant, &part(53, number));
         add("revoker_killed", Box::new(body));
-        let body = move || revoked::both_go_on(variant, part(67, number));
+        let body = move || revoked::both_go_on(variant, &part(67, number));
         add("revoked_while_it_goes_on", Box::new(body));
     }
     trials

@@ -113,7 +113,7 @@ enum Way {
 
 /// The revoker is killed at each of its steps, and each of the ways tried; or, for a
 /// quick run, a part of them that is another one for each variant.
-pub(crate) fn revoker_killed(variant: Variant, part: Part) {
+pub(crate) fn revoker_killed(variant: Variant, part: &Part) {
     for (state, point) in meetings(&STATES) {
         for way in WAYS {
             if part.takes() {
@@ -144,7 +144,9 @@ impl Part {
     }
 
     pub(crate) fn takes(&self) -> bool {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.every == 0
+        self.next
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(self.every)
     }
 }
 
@@ -180,7 +182,7 @@ fn revoker_killed_at(variant: Variant, state: &'static str, point: &'static str,
 
 /// The revoker is stopped at each of its steps, the zombie goes on to its end or, first,
 /// to another step, and then the revoker does.
-pub(crate) fn both_go_on(variant: Variant, part: Part) {
+pub(crate) fn both_go_on(variant: Variant, part: &Part) {
     for (state, point) in meetings(&STATES) {
         for stops_again in [None, Some("synced"), Some("aside"), Some("gone")] {
             if part.takes() {

@@ -228,9 +228,7 @@ async fn a_plain_port_is_no_tls_and_says_so() {
 fn a_token_that_no_header_carries_is_refused_by_its_origin() {
     let token = Token::new("a\nb", "--token");
     let address = MasterAddress::local(1, false);
-    let error = Client::new(address, Some(token), None)
-        .err()
-        .expect("refused");
+    let error = Client::new(address, Some(token), None).expect_err("refused");
     assert!(error.to_string().contains("--token"), "{error}");
 }
 
@@ -241,9 +239,7 @@ fn a_file_without_certificates_is_told_by_its_name() {
     std::fs::write(&file, "nothing").expect("written");
     for path in [file, folder.path().join("absent.pem")] {
         let address = MasterAddress::local(1, true);
-        let error = Client::new(address, None, Some(&path))
-            .err()
-            .expect("refused");
+        let error = Client::new(address, None, Some(&path)).expect_err("refused");
         assert!(
             error.to_string().starts_with(&path.display().to_string()),
             "{error}"

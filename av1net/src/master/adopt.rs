@@ -85,10 +85,9 @@ impl Core {
             }
         }
         let is_wanted = |name: &str| {
-            let wanted = leased
+            leased
                 .iter()
-                .any(|j| name == format!("{}.{}", j.id, j.epoch));
-            wanted
+                .any(|j| name == format!("{}.{}", j.id, j.epoch))
         };
         let folders = std::fs::read_dir(self.incoming()).into_iter().flatten();
         for folder in folders.filter_map(Result::ok) {

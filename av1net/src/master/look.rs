@@ -48,7 +48,7 @@ impl Core {
         path: &std::path::Path,
     ) -> Result<Vec<u8>, ApiError> {
         let _one = self.0.own_children.acquire().await;
-        let program = std::env::current_exe().map_err(failed)?;
+        let program = std::env::current_exe().map_err(|error| failed(&error))?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -62,7 +62,7 @@ impl Core {
                 let message = format!("no answer within {} s", LONGEST.as_secs());
                 ApiError::new(504, "timeout", message)
             })?
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         // A skip (3) prints its verdict too.
         if output.stdout.is_empty() || output.stdout.len() > MOST_BYTES {
             let told = String::from_utf8_lossy(&output.stderr);
@@ -73,7 +73,7 @@ impl Core {
     }
 }
 
-fn failed(error: std::io::Error) -> ApiError {
+fn failed(error: &std::io::Error) -> ApiError {
     ApiError::new(
         500,
         "unexpected",

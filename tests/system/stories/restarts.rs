@@ -56,16 +56,22 @@ fn a_result_waits_for_a_master_that_is_away() {
         config["lease_seconds"] = 60.into();
         let mut master = Master::start(&scratch, &config);
         let worker = master.worker(&scratch, "one");
-        until("it runs", || (!worker.children().is_empty()).then_some(()));
-        master.process.kill();
-        // Staged, it waits for the permit that nobody can give.
-        until("the output is staged", || {
-            let names = crate::support::scratch::names(&library.path);
-            names
-                .iter()
-                .any(|name| name.ends_with(".av1part"))
-                .then_some(())
+        until("frames are done", || {
+            let job = master.api.job("a.mkv")?;
+            (job["progress"]["frames_done"].as_u64()? > 0).then_some(())
         });
+        master.process.kill();
+        // Staged, it waits for the permit that nobody can give: its process has nothing
+        // more to do.
+        let child = worker.children()[0];
+        let (mut last, mut quiet) = (0, 0);
+        until("the encode has ended", || {
+            let ticks = cpu_ticks(child);
+            quiet = if ticks == last { quiet + 1 } else { 0 };
+            last = ticks;
+            (quiet > 20).then_some(())
+        });
+        library.assert_untouched("a.mkv");
         master.restart();
         let job = master.api.await_job("a.mkv", &["completed"]);
         assert_eq!(job["attempts"], 0, "{job}");

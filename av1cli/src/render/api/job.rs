@@ -219,7 +219,7 @@ mod tests {
         let jobs = jobs();
         let name = |roots: &[RootView]| Names::new(roots).of(&jobs[0].root, &jobs[0].path);
         let (films, tv) = (root("a", "/media/films/"), root("b", "/media/tv"));
-        assert_eq!(name(&[films.clone()]), "Films/One.mkv");
+        assert_eq!(name(std::slice::from_ref(&films)), "Films/One.mkv");
         assert_eq!(name(&[films, tv]), "/media/films/Films/One.mkv");
     }
 
