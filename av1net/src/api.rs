@@ -16,7 +16,7 @@
 //! | `GET /api/v1/jobs/{id}/frame?side=source\|result&at_ms=` | read | one picture, PNG, with `x-frame-at-ms` and, where known, `x-film-duration-ms` |
 //! | `POST /api/v1/jobs/actions` [`JobsAction`] | admin | [`ActionResult`] |
 //! | `GET /api/v1/workers` | read | `[`[`WorkerView`]`]` |
-//! | `POST /api/v1/workers/{id}/settings` [`WorkerSettings`](crate::proto::WorkerSettings) | admin | [`WorkerView`] |
+//! | `POST /api/v1/workers/{id}/settings` [`WorkerSettings`] | admin | [`WorkerView`] |
 //! | `POST /api/v1/scan` [`ScanRequest`] | admin | 202 |
 //! | `POST /api/v1/pause`, `/api/v1/resume` | admin | 204: all workers take no work / do |
 //! | `GET /api/v1/config` | admin | [`ConfigView`] |

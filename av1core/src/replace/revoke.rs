@@ -58,8 +58,8 @@ pub enum Revocation {
 /// Takes the right to replace `source` away from whoever staged an output of
 /// `output_bytes` bytes under `token` ([`StagedFilm::token`](crate::StagedFilm::token)),
 /// on this machine or on another that shares the folder, whether it runs, is stopped or
-/// is dead. May be called again, and after a call that was cut off; [`recover`]
-/// (crate::recover) brings one to its end as well.
+/// is dead. May be called again, and after a call that was cut off, which
+/// [`recover`](crate::recover) brings to its end as well.
 ///
 /// Where the output has its place, it is read whole before the source is let go.
 ///

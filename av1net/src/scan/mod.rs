@@ -167,7 +167,7 @@ pub fn scan(
 
 /// Scans some films and folders of a media directory. What seems to be gone there is
 /// believed up to a number, beyond which the report asks for a scan of the whole
-/// ([`ScanReport::look_again`]).
+/// (its `look_again`).
 ///
 /// # Errors
 ///

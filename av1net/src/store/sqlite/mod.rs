@@ -290,7 +290,7 @@ fn check_and_back_up(
 }
 
 impl From<rusqlite::Error> for StoreError {
-    /// Where a file is damaged, its name is added by [`Place::told`].
+    /// Where a file is damaged, its name is added by `Place::told`.
     fn from(error: rusqlite::Error) -> Self {
         let what = error.to_string();
         match error.sqlite_error_code() {
