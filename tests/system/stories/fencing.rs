@@ -77,7 +77,7 @@ fn a_stale_epoch_changes_nothing() {
         };
         // Not under the holder's own name: with another session that is a worker that was
         // restarted, whose task is given up.
-        for (epoch, worker) in [(0, "somebody"), (1, "somebody"), (2, "else")] {
+        for (epoch, worker) in [(0, "one"), (1, "another"), (2, "third")] {
             let (status, reply) = api.post("/worker/sync", &forged(epoch, worker));
             assert_eq!(status, 200, "{reply}");
             assert_eq!(reply["orders"][0]["order"], "forget", "{reply}");
