@@ -84,6 +84,9 @@ fn a_second_signal_hands_back_what_runs() {
         });
         worker.process.signal(Signal::TERM);
         master.api.await_worker("one", &["draining"]);
+        // A signal that comes at once after another is its echo (a terminal tells a whole
+        // process group, and a service manager each process of it).
+        std::thread::sleep(std::time::Duration::from_millis(400));
         worker.process.signal(Signal::TERM);
         worker.process.wait();
         let job = master.api.await_job("a.mkv", &["pending"]);
