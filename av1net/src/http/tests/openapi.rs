@@ -503,6 +503,7 @@ fn reply() -> MasterReply {
                 min_millibits_per_pixel: Some(1),
                 exclude: vec!["*.bak".to_owned()],
                 predict_from_s: Some(1),
+                settle_s: Some(1),
                 ..WorkSettings::default()
             },
         }],
