@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use av1core::{ErrorKind, RejectReason};
 use av1net::client::ClientError;
+use av1net::http::ServeError;
+use av1net::master::StartError;
+use av1net::store::StoreError;
+use av1net::worker::WorkerError;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +70,13 @@ impl Exit {
         19,
         "the library is done, and some files failed (shrink, master --until-done)",
     );
+    pub(crate) const IN_USE: Self = Self::new(
+        20,
+        "in use by another process: these folders, the state directory, or the port",
+    );
     pub(crate) const CANCELLED: Self = Self::new(130, "cancelled (Ctrl-C, SIGTERM)");
 
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::DONE,
         Self::UNEXPECTED,
         Self::USAGE,
@@ -89,6 +97,7 @@ impl Exit {
         Self::NOT_ALLOWED,
         Self::REFUSED,
         Self::SOME_FAILED,
+        Self::IN_USE,
         Self::CANCELLED,
     ];
 
@@ -161,6 +170,26 @@ impl From<&ClientError> for Exit {
     }
 }
 
+impl From<&StartError> for Exit {
+    fn from(error: &StartError) -> Self {
+        match error {
+            StartError::Store(StoreError::InUse { .. })
+            | StartError::Serve(ServeError::PortTaken { .. }) => Self::IN_USE,
+            _ => Self::UNEXPECTED,
+        }
+    }
+}
+
+impl From<&WorkerError> for Exit {
+    fn from(error: &WorkerError) -> Self {
+        match error {
+            WorkerError::Master(error) => Self::from(error),
+            WorkerError::TooMany { .. } => Self::IN_USE,
+            _ => Self::UNEXPECTED,
+        }
+    }
+}
+
 /// How a failed command ends.
 impl From<&anyhow::Error> for Exit {
     fn from(error: &anyhow::Error) -> Self {
@@ -168,10 +197,16 @@ impl From<&anyhow::Error> for Exit {
             Self::from(error.kind())
         } else if let Some(error) = error.downcast_ref::<ClientError>() {
             Self::from(error)
+        } else if let Some(error) = error.downcast_ref::<StartError>() {
+            Self::from(error)
+        } else if let Some(error) = error.downcast_ref::<WorkerError>() {
+            Self::from(error)
         } else if error.is::<Usage>() {
             Self::USAGE
         } else if error.is::<NoSuch>() {
             Self::REFUSED
+        } else if error.is::<InUse>() {
+            Self::IN_USE
         } else {
             Self::UNEXPECTED
         }
@@ -189,6 +224,18 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// Another process is at it.
+#[derive(Debug)]
+pub(crate) struct InUse(pub(crate) String);
+
+impl fmt::Display for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InUse {}
 
 /// A job or a worker was named that the master does not have.
 #[derive(Debug)]
@@ -300,5 +347,14 @@ mod tests {
         let usage = anyhow::anyhow!("permission denied").context(Usage("no".to_owned()));
         assert_eq!(Exit::from(&usage), Exit::USAGE);
         assert_eq!(Exit::from(&anyhow::anyhow!("?")), Exit::UNEXPECTED);
+        let path = "jobs.db".to_owned();
+        let held = StartError::Store(StoreError::InUse { path });
+        assert_eq!(Exit::from(&anyhow::Error::from(held)), Exit::IN_USE);
+        let refused = WorkerError::Master(ClientError::WrongToken {
+            address: "http://nas:8090".parse().expect("an address"),
+            origin: "--token".to_owned(),
+        });
+        let refused = anyhow::Error::from(refused);
+        assert_eq!(Exit::from(&refused), Exit::NOT_ALLOWED);
     }
 }

@@ -221,6 +221,10 @@ fn revocations() -> Vec<Trial> {
         let body = move || revoked::both_go_on(variant, &part(67, number));
         add("revoked_while_it_goes_on", Box::new(body));
     }
+    trials.push(trial(
+        "revoked_and_killed_further_on".to_owned(),
+        revoked::killed_further_on,
+    ));
     trials
 }
 

@@ -218,6 +218,39 @@ fn both_go_on_from(
     zombie.assert_settled(Some(&told));
 }
 
+/// Which journals a revoker leaves, since a recovery needs them: the zombie is killed at a
+/// later step than the one at which it was revoked.
+pub(crate) fn killed_further_on() {
+    // It links the backup of a source that it cannot replace any more.
+    let links = Variant::new("film.mkv", true, Names::Renames);
+    watched(move || {
+        let mut zombie = Zombie::stopped_at(links, "backup", &[Fault::Stop("backed_up")]);
+        let told = zombie.revoke();
+        assert_eq!(told, Revocation::Revoked, "{zombie}");
+        go_on(&zombie.process);
+        wait_for_stop(&zombie.process);
+        let backup = zombie.backup();
+        assert!(zombie.held().contains_key(&backup), "{zombie}: no backup");
+        zombie.end(Then::Dies);
+        zombie.assert_settled(Some(&told));
+    });
+    // It takes the source aside when the revoker has seen to it that there is nothing to
+    // let go.
+    let takes_aside = Variant::new("film.mp4", true, Names::Exchanges);
+    watched(move || {
+        let mut zombie = Zombie::stopped_at(takes_aside, "committed", &[Fault::Stop("aside")]);
+        let revoker = zombie.start_revoker(&[Fault::Stop("synced")]);
+        wait_for_stop(&revoker);
+        go_on(&zombie.process);
+        wait_for_stop(&zombie.process);
+        go_on(&revoker);
+        let told = zombie.told_by(revoker);
+        assert_eq!(told, zombie.committed(), "{zombie}");
+        zombie.end(Then::Dies);
+        zombie.assert_settled(Some(&told));
+    });
+}
+
 /// A process that replaces a film, stopped at one of the steps, or at its end where its
 /// way does not lead there.
 struct Zombie {

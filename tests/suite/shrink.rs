@@ -248,7 +248,7 @@ fn two_of_one_folder_do_not_run_at_once() {
         let running = start(home.shrink(&[]));
         child_at_work(&running.0);
         let second = run(home.shrink(&[]));
-        second.assert_code(2);
+        second.assert_code(20);
         assert!(
             second.stderr.contains("shrunk already"),
             "{}",

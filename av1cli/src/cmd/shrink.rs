@@ -16,7 +16,7 @@ use super::follow::{Follower, Show};
 use super::runtime::{Wishes, serve};
 use super::{config, local};
 use crate::args::ShrinkArgs;
-use crate::exit::{Exit, Usage};
+use crate::exit::{Exit, InUse, Usage};
 use crate::out;
 use crate::render::library::Tally;
 use crate::settings::state::of_folders;
@@ -244,7 +244,7 @@ async fn told(
 fn in_use(error: StartError) -> anyhow::Error {
     match error {
         StartError::Store(StoreError::InUse { .. }) => {
-            Usage("these folders are being shrunk already, by another `av1cli shrink`".to_owned())
+            InUse("these folders are being shrunk already, by another `av1cli shrink`".to_owned())
                 .into()
         }
         other => other.into(),

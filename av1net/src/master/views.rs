@@ -11,10 +11,22 @@ use crate::api::{
 };
 use crate::clock;
 use crate::job::{Job, JobState};
-use crate::store::{Counters, PageQuery};
+use crate::store::{Counters, Filter, PageQuery};
 use crate::units::{JobId, UnixMs, WorkerId};
 
 const DAY_MS: i64 = 24 * 3_600_000;
+
+/// How many jobs fit a filter, where the counters know.
+fn total(counters: &Counters, filter: &Filter) -> Option<u64> {
+    if filter.root.is_some() || filter.search.is_some() || filter.reason.is_some() {
+        return None;
+    }
+    if filter.states.is_empty() {
+        return Some(counters.files());
+    }
+    let states: BTreeSet<_> = filter.states.iter().collect();
+    Some(states.into_iter().map(|state| counters.of(*state)).sum())
+}
 
 impl Core {
     /// How everything stands.
@@ -111,27 +123,18 @@ impl Core {
     ///
     /// 400 for a cursor that is none, 503 where the store fails.
     pub async fn jobs(&self, query: PageQuery) -> Result<JobsPage, ApiError> {
-        let total = self.total(&query);
-        let page = self.0.store.read(move |store| store.page(&query)).await?;
+        let read = self.0.store.read(move |store| {
+            // The store's own counters: those kept here lag behind what was just written,
+            // and a library that was just scanned must not look empty.
+            let total = total(&store.counters()?, &query.filter);
+            Ok((store.page(&query)?, total))
+        });
+        let (page, total) = read.await?;
         Ok(JobsPage {
             jobs: page.jobs.iter().map(|job| self.view(job)).collect(),
             next: page.next.map(|cursor| cursor.0),
             total,
         })
-    }
-
-    /// How many jobs fit a filter, where the counters know.
-    fn total(&self, query: &PageQuery) -> Option<u64> {
-        let filter = &query.filter;
-        if filter.root.is_some() || filter.search.is_some() || filter.reason.is_some() {
-            return None;
-        }
-        let counters = self.counters();
-        if filter.states.is_empty() {
-            return Some(counters.files());
-        }
-        let states: BTreeSet<_> = filter.states.iter().collect();
-        Some(states.into_iter().map(|state| counters.of(*state)).sum())
     }
 
     /// All of one job.
