@@ -44,6 +44,8 @@ pub(crate) enum Event {
     SourceGoes,
     /// Somebody's file takes the name that the output is to get.
     StrangerComes,
+    /// Another run puts its output there, and lets the source go.
+    AnotherReplaces,
     FolderGoes,
     /// Nobody may write to the folder any more.
     FolderCloses,
@@ -233,6 +235,12 @@ fn meddle(event: Event, source: &Path, target: &Path) {
             let new = source.with_file_name("download.tmp");
             fs::write(&new, STRANGER).expect("written");
             fs::rename(&new, target).expect("renamed");
+        }
+        Event::AnotherReplaces => {
+            meddle(Event::StrangerComes, source, target);
+            if source != target {
+                meddle(Event::SourceGoes, source, target);
+            }
         }
         Event::FolderGoes => {
             let folder = source.parent().expect("a folder");

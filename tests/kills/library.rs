@@ -267,7 +267,7 @@ impl Left {
                 good.push(fingerprint(&self.folder.join(TARGET)));
             }
         }
-        if self.has_happened(Event::StrangerComes) {
+        if self.has_happened(Event::StrangerComes) || self.has_happened(Event::AnotherReplaces) {
             good.push(content(&self.library.scratch, STRANGER));
         }
         good
@@ -330,6 +330,17 @@ impl Left {
                 (true, true) => vec![backed_up(&[(TARGET, stranger)])],
                 (false, true) => vec![holds(&[(TARGET, stranger)])],
                 (_, false) => vec![holds(&[(TARGET, stranger), (source, original)])],
+            };
+        }
+        if let Some(at) = self.moment(Event::AnotherReplaces) {
+            let other = content(&self.library.scratch, STRANGER);
+            return match (committed(at), same_name) {
+                (true, true) => vec![backed_up(&[(TARGET, other)])],
+                // It was aside already, and comes back.
+                (true, false) if at == "aside" => {
+                    vec![holds(&[(TARGET, other), (source, original)])]
+                }
+                _ => vec![holds(&[(TARGET, other)])],
             };
         }
         vec![replaced, untouched]

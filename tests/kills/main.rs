@@ -87,10 +87,11 @@ const MOMENTS: [&str; 7] = [
     "aside",
 ];
 
-const EVENTS: [Event; 6] = [
+const EVENTS: [Event; 7] = [
     Event::SourceChanges,
     Event::SourceGoes,
     Event::StrangerComes,
+    Event::AnotherReplaces,
     Event::FolderGoes,
     Event::FolderCloses,
     Event::RecoveryRuns,
@@ -115,7 +116,11 @@ fn trials() -> Vec<Trial> {
         };
         add("killed", Variant::check_killed);
         add("killed_while_withdrawing", |variant| {
-            for event in [Event::SourceChanges, Event::StrangerComes] {
+            for event in [
+                Event::SourceChanges,
+                Event::StrangerComes,
+                Event::AnotherReplaces,
+            ] {
                 for point in POINTS {
                     variant.check(vec![Fault::Event("last_look", event), Fault::Kill(point)]);
                 }
@@ -221,10 +226,12 @@ fn revocations() -> Vec<Trial> {
         let body = move || revoked::both_go_on(variant, &part(67, number));
         add("revoked_while_it_goes_on", Box::new(body));
     }
-    trials.push(trial(
-        "revoked_and_killed_further_on".to_owned(),
-        revoked::killed_further_on,
-    ));
+    let mut add = |name: &str, body: fn()| trials.push(trial(name.to_owned(), body));
+    add("revoked_and_killed_further_on", revoked::killed_further_on);
+    add(
+        "revoked_when_another_replaced_it",
+        revoked::stopped_when_another_replaced_it,
+    );
     trials
 }
 

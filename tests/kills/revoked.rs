@@ -95,6 +95,25 @@ pub(crate) fn stopped_with_a_source_that_changed(variant: Variant, then: Then) {
     }
 }
 
+/// Another run has put its output there and let the source go: ours is not needed.
+pub(crate) fn stopped_when_another_replaced_it() {
+    for keep_backup in [false, true] {
+        for then in [Then::GoesOn, Then::Dies] {
+            watched(move || {
+                let variant = Variant::new("film.mp4", keep_backup, Names::Exchanges);
+                let replaces = Fault::Event("journal_synced", Event::AnotherReplaces);
+                let mut zombie = Zombie::stopped_at(variant, "withdraw", &[replaces]);
+                let told = zombie.revoke();
+                assert_eq!(told, Revocation::Revoked, "{zombie}");
+                zombie.end(then);
+                zombie.recover_twice();
+                let held: Vec<_> = zombie.held().into_keys().collect();
+                assert_eq!(held, [TARGET], "{zombie}");
+            });
+        }
+    }
+}
+
 /// How a revocation that was cut off is gone on with.
 const WAYS: [Way; 4] = [
     Way::RevokedAgain,

@@ -277,9 +277,9 @@ impl Replacement<'_> {
     fn settle(&self) -> Result<Revocation> {
         let failed = |error| self.failed(&self.source(), error);
         if !self.is_committed().map_err(failed)? {
-            let is_only_film =
-                is_gone(&self.source()) && self.is_output(&self.staged()).map_err(failed)?;
-            if !is_only_film {
+            let is_needed =
+                self.is_only_film() && self.is_output(&self.staged()).map_err(failed)?;
+            if !is_needed {
                 self.withdraw()?;
                 return Ok(Revocation::Revoked);
             }

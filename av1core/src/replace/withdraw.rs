@@ -103,13 +103,19 @@ impl Replacement<'_> {
             return Ok(());
         };
         if found.inode == self.entry.staged_identity.inode || self.is_output(&staged)? {
-            if is_gone(&self.source()) {
-                // Then this is the only film there is: recovery gives it its name.
+            if self.is_only_film() {
+                // Recovery gives it its name.
                 return Err(io::Error::other("the source is gone"));
             }
             return remove_if_there(&staged);
         }
         rename_new(&staged, &self.source())
+    }
+
+    /// Whether neither name holds a film. Where the source went and somebody's file has
+    /// the other name (another run was quicker), the output is not needed.
+    pub(super) fn is_only_film(&self) -> bool {
+        is_gone(&self.source()) && is_gone(&self.target())
     }
 
     /// Removes the backup where it is this replacement's and the source has its name.
