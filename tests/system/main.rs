@@ -16,6 +16,7 @@
 mod support;
 
 mod api;
+mod browser;
 mod films;
 mod process;
 
@@ -23,6 +24,7 @@ mod stories {
     mod fencing;
     mod happy;
     mod kills;
+    mod page;
     mod people;
     mod restarts;
     mod roots;

@@ -137,7 +137,7 @@ impl Master {
         let state = PathBuf::from(config["state_directory"].as_str().expect("a folder"));
         let log = scratch.file("master.log");
         let (process, address) = Self::run(&path, &state, &log);
-        let api = Api::new(address, &admin_token(&state));
+        let api = Api::new(address, &token(&state, "admin"));
         Self {
             process,
             address,
@@ -191,6 +191,14 @@ impl Master {
 
     pub(crate) fn worker_token(&self) -> String {
         token(&self.state, "worker")
+    }
+
+    pub(crate) fn admin_token(&self) -> String {
+        token(&self.state, "admin")
+    }
+
+    pub(crate) fn read_token(&self) -> String {
+        token(&self.state, "read")
     }
 }
 
@@ -253,10 +261,6 @@ impl Worker {
 fn address_in(state: &Path) -> Option<SocketAddr> {
     let text = fs::read_to_string(state.join("address")).ok()?;
     text.trim().rsplit('/').next()?.parse().ok()
-}
-
-fn admin_token(state: &Path) -> String {
-    token(state, "admin")
 }
 
 fn token(state: &Path, role: &str) -> String {

@@ -29,6 +29,9 @@ function axisFont() {
   return `${Math.round(rem * 0.72)}px ${getComputedStyle(document.body).fontFamily}`;
 }
 
+/** Over a short time ticks share a day, which is named once. */
+const once = (labels) => labels.map((label, i) => (label === labels[i - 1] ? '' : label));
+
 /** Axes as all charts here have them: times along the one, in milliseconds for `x`, numbers along the other. */
 export function axes({ x, y, xRoom = 70 }) {
   const font = axisFont();
@@ -38,7 +41,7 @@ export function axes({ x, y, xRoom = 70 }) {
     ticks: { show: false },
   };
   return [
-    { ...common, grid: { show: false }, space: xRoom, size: 26, gap: 4, values: (_, ticks) => ticks.map((s) => x(s * 1000)) },
+    { ...common, grid: { show: false }, space: xRoom, size: 26, gap: 4, values: (_, ticks) => once(ticks.map((s) => x(s * 1000))) },
     { ...common, values: (_, ticks) => ticks.map(y), size: 62, gap: 6, space: 34 },
   ];
 }

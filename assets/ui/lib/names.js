@@ -34,3 +34,11 @@ export function FileName({ path, stacked }) {
 
 /** Any other text that is not ours: messages, worker names, encoder names. */
 export const Foreign = ({ text, class: name }) => html`<bdi class=${name}>${visible(text)}</bdi>`;
+
+/** Why a job stands where it does, for a line that names its file already. */
+export function Because({ job }) {
+  const { message } = job.reason;
+  const named = `${job.path}: `;
+  const at = message.indexOf(named);
+  return html`<${Foreign} text=${at < 0 ? message : message.slice(at + named.length)} />`;
+}

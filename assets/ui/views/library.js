@@ -6,7 +6,7 @@ import { jobAction } from '../lib/api.js';
 import { go, here, route } from '../lib/route.js';
 import { Pages } from '../lib/pages.js';
 import { ago, bytes, count, percent, plural } from '../lib/format.js';
-import { FileName, Foreign, visible } from '../lib/names.js';
+import { Because, FileName, Foreign, visible } from '../lib/names.js';
 import { jobState, phase } from '../lib/words.js';
 import { Virtual, scroller } from '../lib/virtual.js';
 
@@ -84,7 +84,7 @@ function Saving({ job }) {
 }
 
 function why(job) {
-  if (job.reason) return html`<${Foreign} text=${job.reason.message} />`;
+  if (job.reason) return html`<${Because} job=${job} />`;
   if (job.phase) return phase(job);
   if (job.state === 'completed') return html`<${Foreign} text=${job.encoder ?? ''} />`;
   return jobState(job.state).says;

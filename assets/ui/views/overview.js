@@ -5,7 +5,7 @@ import { link, masterNow, pulse, recent, running, status, workers } from '../lib
 import { get } from '../lib/api.js';
 import { go, here, href } from '../lib/route.js';
 import { ago, bytes, bytesParts, count, countShort, duration, fps, hourMinute, percent, plural, shortDay, speed, timeOfDay, utcDay } from '../lib/format.js';
-import { FileName, Foreign, visible } from '../lib/names.js';
+import { Because, FileName, Foreign, visible } from '../lib/names.js';
 import { WORKER_STATES, jobState, phase, workerState } from '../lib/words.js';
 import { Chart, axes, colour } from '../lib/chart.js';
 
@@ -365,7 +365,7 @@ function Recent() {
       return html`<li class="line line-ended" key=${job.id}>
         <span class=${`dot fill-${state.tone}`} title=${state.label} aria-hidden="true" />
         <a class="line-name" href=${here({ job: job.id })}><${FileName} path=${job.path} /></a>
-        <span class="line-note">${saved ? html`<span class="good">${saved}</span>` : html`${state.label}${job.reason ? html`: <${Foreign} text=${job.reason.message} />` : ''}`}</span>
+        <span class="line-note">${saved ? html`<span class="good">${saved}</span>` : html`${state.label}${job.reason ? html`: <${Because} job=${job} />` : ''}`}</span>
         <span class="line-number">${ago(job.changed, now)}</span>
       </li>`;
     })}</ul>` : html`<p class="nothing">Nothing has ended yet.</p>`}
@@ -398,7 +398,7 @@ function Attention() {
       ${jobs.map((job) => html`<li class="line line-failed" key=${job.id}>
         <span class="dot fill-bad" aria-hidden="true" />
         <a class="line-name" href=${here({ job: job.id })}><${FileName} path=${job.path} /></a>
-        <span class="line-why"><${Foreign} text=${job.reason?.message ?? jobState(job.state).label} /></span>
+        <span class="line-why">${job.reason ? html`<${Because} job=${job} />` : jobState(job.state).label}</span>
       </li>`)}
     </ul>
   </section>`;

@@ -28,6 +28,33 @@ fn total(counters: &Counters, filter: &Filter) -> Option<u64> {
     Some(states.into_iter().map(|state| counters.of(*state)).sum())
 }
 
+/// How the library went so far.
+struct Course {
+    elapsed_ms: u64,
+    /// Jobs that ended meanwhile.
+    done: u64,
+    /// Jobs that have not ended, those that run among them.
+    left: u64,
+    /// What each that runs still takes, where it knows.
+    running_ms: Vec<u64>,
+}
+
+impl Course {
+    /// By the jobs that ended since the start: what the queue holds is not yet looked
+    /// into, so its films count alike. What runs knows better, and is the least it takes.
+    fn eta_ms(&self) -> Option<u64> {
+        let of_running = self.running_ms.iter().copied().max().unwrap_or(0);
+        if self.left <= self.running_ms.len() as u64 {
+            return Some(of_running);
+        }
+        let by_count = self
+            .elapsed_ms
+            .saturating_mul(self.left)
+            .checked_div(self.done);
+        by_count.map(|ms| ms.max(of_running))
+    }
+}
+
 impl Core {
     /// How everything stands.
     pub async fn status(&self) -> Status {
@@ -92,8 +119,6 @@ impl Core {
             .clone()
     }
 
-    /// By the jobs that ended since the start: what the queue holds is not yet looked
-    /// into, so its films count alike.
     fn eta_ms(&self, counters: &Counters, now: UnixMs) -> Option<u64> {
         let ended = |counters: &Counters| {
             counters.of(JobState::Completed)
@@ -101,20 +126,21 @@ impl Core {
                 + counters.of(JobState::Failed)
                 + counters.of(JobState::Quarantined)
         };
-        let done = ended(counters).saturating_sub(ended(&self.0.counters_at_start));
-        let left: u64 = counters
-            .by_state
-            .iter()
-            .filter(|(state, _)| {
-                state.is_active() || matches!(state, JobState::Pending | JobState::RetryWait)
-            })
-            .map(|(_, count)| count)
-            .sum();
-        let elapsed = u64::try_from(now.ms_since(self.0.started)).ok()?;
-        if left == 0 {
-            return Some(0);
-        }
-        elapsed.saturating_mul(left).checked_div(done)
+        let left = counters.by_state.iter().filter(|(state, _)| {
+            state.is_active() || matches!(state, JobState::Pending | JobState::RetryWait)
+        });
+        let running = {
+            let state = self.state();
+            let progress = state.active.values().filter_map(|active| active.progress);
+            progress.filter_map(|progress| progress.eta_ms).collect()
+        };
+        let course = Course {
+            elapsed_ms: u64::try_from(now.ms_since(self.0.started)).ok()?,
+            done: ended(counters).saturating_sub(ended(&self.0.counters_at_start)),
+            left: left.map(|(_, count)| count).sum(),
+            running_ms: running,
+        };
+        course.eta_ms()
     }
 
     /// A page of jobs.
@@ -296,4 +322,29 @@ fn contract(counters: &Counters) -> BTreeMap<String, u64> {
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eta_ms(done: u64, left: u64, running_ms: &[u64]) -> Option<u64> {
+        let course = Course {
+            elapsed_ms: 1_000,
+            done,
+            left,
+            running_ms: running_ms.to_vec(),
+        };
+        course.eta_ms()
+    }
+
+    #[test]
+    fn the_time_left_is_what_the_rest_takes_at_this_rate_and_what_runs_at_least() {
+        assert_eq!(eta_ms(3, 0, &[]), Some(0), "all is done");
+        assert_eq!(eta_ms(0, 2, &[]), None, "nothing to go by");
+        assert_eq!(eta_ms(2, 10, &[70]), Some(5_000));
+        assert_eq!(eta_ms(2, 10, &[70, 9_000]), Some(9_000));
+        assert_eq!(eta_ms(2, 2, &[70, 90]), Some(90), "nothing but what runs");
+        assert_eq!(eta_ms(0, 1, &[70]), Some(70), "the first");
+    }
 }
