@@ -9,7 +9,7 @@ use av1core::{CancelToken, Destination, ErrorKind};
 
 use crate::support::command::make;
 use crate::support::encode::failure;
-use crate::support::mount::Tmpfs;
+use crate::support::mount::Mounted;
 use crate::support::refuse::{OUTPUT_REFUSED, refused_by_programme, refused_into};
 use crate::support::scratch::{assert_holds, fingerprint, names};
 use crate::support::{Scratch, clip, fast, watched};
@@ -138,7 +138,7 @@ fn an_output_folder_that_may_not_be_written_to() {
         let expected = (ErrorKind::OutputDenied, OUTPUT_REFUSED);
         if rustix::process::geteuid().is_root() {
             // Root may write anywhere but to a file system that is read-only.
-            let Some(mounted) = Tmpfs::mount(&folder, "read-only", "ro") else {
+            let Some(mounted) = Mounted::tmpfs(&folder, "read-only", "ro") else {
                 return;
             };
             let output = mounted.path().join("out.mkv");
@@ -157,7 +157,7 @@ fn an_output_folder_that_may_not_be_written_to() {
 fn a_disk_that_is_full() {
     watched(|| {
         let folder = Scratch::new();
-        let Some(mounted) = Tmpfs::mount(&folder, "small", "size=200k") else {
+        let Some(mounted) = Mounted::tmpfs(&folder, "small", "size=200k") else {
             return;
         };
         let source = clip("sintel-bframes-aac.mp4");
@@ -183,7 +183,7 @@ fn a_disk_is_not_filled_to_its_last_byte() {
              -c:v ffv1",
             &source,
         );
-        let Some(mounted) = Tmpfs::mount(&folder, "small", "size=8m") else {
+        let Some(mounted) = Mounted::tmpfs(&folder, "small", "size=8m") else {
             return;
         };
         let free = || {
@@ -211,7 +211,7 @@ fn a_disk_is_not_filled_to_its_last_byte() {
 fn a_disk_that_was_full_before() {
     watched(|| {
         let folder = Scratch::new();
-        let Some(mounted) = Tmpfs::mount(&folder, "full", "size=40k") else {
+        let Some(mounted) = Mounted::tmpfs(&folder, "full", "size=40k") else {
             return;
         };
         let filled = mounted.path().join("filled");

@@ -14,7 +14,7 @@ use av1core::{
 };
 
 use crate::support::cli::{Run, run};
-use crate::support::mount::Tmpfs;
+use crate::support::mount::Mounted;
 use crate::support::scratch::{assert_holds, fingerprint};
 use crate::support::{Scratch, clip, fast, fast_preset, quality, recipe, watched};
 
@@ -369,7 +369,7 @@ fn without_space_for_it_the_source_stays() {
         let bytes = fs::metadata(&film).expect("there").len();
         // Room for the source, and next to nothing beside it.
         let options = format!("size={}k", bytes / 1024 + 16);
-        let Some(disk) = Tmpfs::mount(&folder, "disk", &options) else {
+        let Some(disk) = Mounted::tmpfs(&folder, "disk", &options) else {
             return;
         };
         let source = disk.path().join("film.mkv");

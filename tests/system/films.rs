@@ -43,8 +43,13 @@ fn made(size: &str, rate: u32, seconds: f64) -> Vec<u8> {
 
 impl Library {
     pub(crate) fn new(scratch: &Scratch, name: &str) -> Self {
+        Self::at(&scratch.folder(name))
+    }
+
+    /// In a folder that is there.
+    pub(crate) fn at(path: &Path) -> Self {
         Self {
-            path: scratch.folder(name),
+            path: path.to_owned(),
             originals: BTreeMap::new(),
         }
     }

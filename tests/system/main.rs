@@ -19,11 +19,14 @@ mod api;
 mod browser;
 mod films;
 mod process;
+mod proxy;
 
 mod stories {
+    mod disks;
     mod fencing;
     mod happy;
     mod kills;
+    mod network;
     mod page;
     mod people;
     mod restarts;

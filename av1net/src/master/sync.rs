@@ -27,7 +27,7 @@ impl Core {
         check(&report)?;
         let turn = self.meet(&report).await?;
         let _turn = turn.lock().await;
-        if !self.is_news(&report) {
+        if self.is_late(&report) {
             return Ok(self.reply(&report.worker, Vec::new(), Vec::new()));
         }
         self.find_forgotten(&report).await?;
@@ -174,13 +174,14 @@ impl Core {
         .map(drop)
     }
 
-    /// Whether the report is newer than the last one of its session.
-    fn is_news(&self, report: &WorkerReport) -> bool {
+    /// Whether a newer report of its session was here already. The last one may come once
+    /// more, since its answer was lost: it changes nothing a second time, for the epochs
+    /// that it speaks of are over, and is answered as if it were the first.
+    fn is_late(&self, report: &WorkerReport) -> bool {
         let state = self.state();
         let last = state.workers.get(&report.worker);
-        !last
-            .and_then(|worker| worker.report.as_ref())
-            .is_some_and(|last| last.session == report.session && last.sequence >= report.sequence)
+        last.and_then(|worker| worker.report.as_ref())
+            .is_some_and(|last| last.session == report.session && last.sequence > report.sequence)
     }
 
     /// Tasks that the worker holds and does not speak of. In the life that they were
