@@ -87,8 +87,8 @@ export function WorkerDrawer({ id }) {
       </div>
       <section><h3>At work</h3>${worker.jobs.length ? html`<ul class="rack-jobs all">${worker.jobs.map((job) => html`<${Task} key=${job} id=${job} />`)}</ul>` : html`<p class="quiet-text">No job.</p>`}</section>
       ${admin && html`<section><h3>Set from here</h3><p class="quiet-text">Empty leaves the worker’s own configuration.</p>
-        <${NumberSetting} worker=${worker} name="slots" label="Slots" help="Encodes at once." min=${0} max=${256} />
-        <${NumberSetting} worker=${worker} name="threads" label="Threads" help="Of each encode, from the next one on." min=${1} max=${512} />
+        <${NumberSetting} worker=${worker} name="slots" label="Slots" help="Encodes at once." min=${1} max=${64} />
+        <${NumberSetting} worker=${worker} name="threads" label="Threads" help="Of each encode, from the next one on." min=${1} max=${256} />
         <${NumberSetting} worker=${worker} name="niceness" label="Niceness" help="0 to 19, higher gives way to others; of those that run, too." min=${0} max=${19} />
       </section>`}
       <section><h3>What it is</h3><${Facts} worker=${worker} /></section>

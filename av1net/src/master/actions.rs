@@ -139,6 +139,7 @@ impl Core {
             name.ok_or_else(|| ApiError::not_found(format_args!("worker {id}")))?;
         self.put_worker(id, &name, &settings, last_seen).await?;
         if let Some(known) = self.state().workers.get_mut(id) {
+            known.drains_from_the_start = settings.draining && known.report.is_none();
             known.settings = settings;
             known.poke();
         }

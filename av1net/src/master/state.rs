@@ -26,6 +26,8 @@ pub(super) struct Worker {
     pub(super) failures: u32,
     /// Whether its last state in the feed was offline.
     pub(super) shown_offline: bool,
+    /// Whether it was told to drain before it spoke for the first time.
+    pub(super) drains_from_the_start: bool,
     /// Changes when the master has something to say to it.
     pub(super) poke: watch::Sender<u64>,
     /// One report of a worker is worked on at a time.
@@ -58,9 +60,21 @@ impl Worker {
             history: VecDeque::new(),
             failures: 0,
             shown_offline: true,
+            drains_from_the_start: false,
             poke: watch::Sender::new(0),
             turn: std::sync::Arc::default(),
         }
+    }
+
+    /// Whether this is the first word of a process that was started after the last one had
+    /// drained and ended: what it was told is done then.
+    pub(super) fn has_drained_before(&self, report: &WorkerReport) -> bool {
+        let is_another = match &self.report {
+            Some(last) => last.session != report.session,
+            // This master has restarted. One that was draining goes on saying so.
+            None => !self.drains_from_the_start,
+        };
+        self.settings.draining && is_another && report.mode != WorkerMode::Draining
     }
 
     pub(super) fn remember(&mut self, report: WorkerReport, now: UnixMs) {

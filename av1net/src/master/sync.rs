@@ -30,6 +30,7 @@ impl Core {
         if self.is_late(&report) {
             return Ok(self.reply(&report.worker, Vec::new(), Vec::new()));
         }
+        self.end_old_drain(&report).await?;
         self.find_forgotten(&report).await?;
         let mut orders = Vec::with_capacity(report.tasks.len());
         for task in &report.tasks {
@@ -182,6 +183,27 @@ impl Core {
         let last = state.workers.get(&report.worker);
         last.and_then(|worker| worker.report.as_ref())
             .is_some_and(|last| last.session == report.session && last.sequence > report.sequence)
+    }
+
+    /// A worker that was drained has ended. Started again, it works again.
+    async fn end_old_drain(&self, report: &WorkerReport) -> Result<(), ApiError> {
+        let settings = {
+            let state = self.state();
+            let known = state.workers.get(&report.worker);
+            match known.filter(|known| known.has_drained_before(report)) {
+                Some(known) => WorkerSettings {
+                    draining: false,
+                    ..known.settings.clone()
+                },
+                None => return Ok(()),
+            }
+        };
+        self.put_worker(&report.worker, &report.name, &settings, clock::now())
+            .await?;
+        if let Some(known) = self.state().workers.get_mut(&report.worker) {
+            known.settings = settings;
+        }
+        Ok(())
     }
 
     /// Tasks that the worker holds and does not speak of. In the life that they were

@@ -68,6 +68,33 @@ fn drain_finishes_what_runs_and_ends() {
     });
 }
 
+/// To drain a worker is to end it once: who starts it again wants it to work.
+#[test]
+fn a_worker_that_was_drained_works_when_it_is_started_again() {
+    watched(|| {
+        let scratch = Scratch::new();
+        let mut library = Library::new(&scratch, "films");
+        let config = quick_config(&scratch, &[&library.path]);
+        let mut master = Master::start(&scratch, &config);
+        let mut worker = master.worker(&scratch, "one");
+        for (name, restarts_master) in [("a.mkv", false), ("b.mkv", true)] {
+            let id = master.api.await_worker("one", &["idle"])["id"].clone();
+            let id = id.as_str().expect("text");
+            let drain = json!({"draining": true});
+            let (status, told) = master.api.post(&format!("/workers/{id}/settings"), &drain);
+            assert_eq!(status, 200, "{told}");
+            assert!(worker.process.wait().success(), "{}", worker.process.log());
+            if restarts_master {
+                master.process.kill();
+                master.restart();
+            }
+            library.add(name);
+            worker.restart();
+            master.api.await_job(name, &["completed"]);
+        }
+    });
+}
+
 #[test]
 fn a_second_signal_hands_back_what_runs() {
     watched(|| {
