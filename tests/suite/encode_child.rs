@@ -542,6 +542,13 @@ fn it_has_laid_rights_down() {
             fs::read_to_string(path).expect("read")
         };
         assert!(of("status").contains("NoNewPrivs:\t1"), "{}", of("status"));
+        // Every thread of it is behind both walls: 2 is a filter of calls.
+        let tasks = fs::read_dir(format!("/proc/{}/task", talk.child.id()));
+        for task in tasks.expect("threads") {
+            let status = fs::read_to_string(task.expect("a thread").path().join("status"));
+            let status = status.expect("read");
+            assert!(status.contains("Seccomp:\t2"), "{status}");
+        }
         let limits = of("limits");
         let core = limits
             .lines()

@@ -5,7 +5,7 @@ use std::io::{self, BufReader};
 use std::thread;
 
 use anyhow::Context;
-use av1net::worker::child::{self, Control};
+use av1net::worker::child::{self, Control, Ordered};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -14,17 +14,21 @@ use crate::exit::Exit;
 pub(super) fn run() -> anyhow::Result<Exit> {
     child::restrict_this_process();
     let control = Control::new();
-    heed_signals(&control)?;
-    child::run(&control, BufReader::new(io::stdin()), io::stdout());
+    // What comes before somebody listens is heard then.
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
+    let mut input = BufReader::new(io::stdin());
+    let ordered = Ordered::read(&mut input);
+    // Before there is a second thread.
+    let walls = ordered.sandbox().enter();
+    tracing::debug!(?walls, "shut in");
+    heed(signals, control.clone());
+    child::run(&control, ordered, input, io::stdout());
     Ok(Exit::DONE)
 }
 
 /// SIGTERM stops the work. What a terminal sends to everything that runs in it is for
 /// the worker, which says what it wants by other ways.
-fn heed_signals(control: &Control) -> anyhow::Result<()> {
-    let mut signals =
-        Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
-    let control = control.clone();
+fn heed(mut signals: Signals, control: Control) {
     thread::spawn(move || {
         for signal in &mut signals {
             if signal == SIGTERM {
@@ -32,5 +36,4 @@ fn heed_signals(control: &Control) -> anyhow::Result<()> {
             }
         }
     });
-    Ok(())
 }

@@ -4,11 +4,15 @@
 use std::io::{self, Write};
 
 use av1net::master::PictureHead;
+use av1net::worker::child::{Sandbox, restrict_this_process};
 
 use crate::args::FrameArgs;
 use crate::exit::Exit;
 
 pub(super) fn run(args: &FrameArgs) -> anyhow::Result<Exit> {
+    restrict_this_process();
+    let walls = Sandbox::reading(&args.file).enter();
+    tracing::debug!(?walls, "shut in");
     let at_us = i64::try_from(args.at_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
     let picture = av1core::picture(&args.file, at_us)?;
     let head = PictureHead {

@@ -1,6 +1,9 @@
 //! The child process of an encode: does one order, says how it goes, and ends. See
 //! [`orders`](super::orders) for what is said.
 //!
+//! It shuts itself in before it opens the film ([`Sandbox`]): files come from anywhere, and
+//! decoders have faults.
+//!
 //! A thread listens to the parent while the engine works. Told to stop, or left alone
 //! by its parent, the child ends within two seconds, by force if the engine does not
 //! come back (SVT-AV1 cannot be stopped); only a replacement, once permitted, is brought
@@ -14,6 +17,7 @@
 mod control;
 mod ends;
 mod limits;
+mod sandbox;
 mod teller;
 
 use std::io::{BufRead, Write};
@@ -28,26 +32,59 @@ use av1core::{
 pub use self::control::Control;
 use self::ends::{encoded, failed, left_alone, not_worthwhile, refused, replaced};
 pub use self::limits::restrict_this_process;
+pub use self::sandbox::{Sandbox, Walls};
 use self::teller::Teller;
 use super::orders::{ChildCommand, ChildEnd, ChildEvent, ChildOrder, ChildPhase};
 use crate::job::StagedFile;
 use crate::proto::WorkSettings;
 
-/// Does what the first line of `input` orders, and says on `output` how it goes. Returns
-/// when the last word is said; the process is to end then.
-pub fn run(control: &Control, mut input: impl BufRead + Send + 'static, output: impl Write) {
+/// What a child is to do, as its first line says it.
+#[derive(Debug)]
+pub struct Ordered(Option<Result<ChildOrder, String>>);
+
+impl Ordered {
+    /// Waits for the first line of `input`. What is wrong with it is told by [`run`].
+    pub fn read(input: &mut impl BufRead) -> Self {
+        let mut line = String::new();
+        Self(match input.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(serde_json::from_str(&line).map_err(|error| error.to_string())),
+            Err(error) => Some(Err(error.to_string())),
+        })
+    }
+
+    /// What the order is about and what it writes to. Enter it before [`run`].
+    #[must_use]
+    pub fn sandbox(&self) -> Sandbox {
+        match &self.0 {
+            Some(Ok(ChildOrder::InPlace { source, .. })) => {
+                Sandbox::default().working_beside(source.as_ref())
+            }
+            Some(Ok(ChildOrder::Fetched { source, output, .. })) => {
+                Sandbox::reading(source.as_ref()).working_beside(output.as_ref())
+            }
+            Some(Ok(ChildOrder::Adopt { source, file, .. })) => {
+                Sandbox::reading(file.as_ref()).working_beside(source.as_ref())
+            }
+            None | Some(Err(_)) => Sandbox::default(),
+        }
+    }
+}
+
+/// Does what was ordered, heeds what `input` says from then on, and says on `output` how
+/// it goes. Returns when the last word is said; the process is to end then.
+pub fn run(
+    control: &Control,
+    ordered: Ordered,
+    input: impl BufRead + Send + 'static,
+    output: impl Write,
+) {
     let mut child = Child {
         control: control.clone(),
         teller: Teller::new(output, control.clone()),
     };
-    let mut line = String::new();
-    let order = match input.read_line(&mut line) {
-        Ok(0) => None,
-        Ok(_) => Some(serde_json::from_str(&line).map_err(|error| error.to_string())),
-        Err(error) => Some(Err(error.to_string())),
-    };
     control.listen(input);
-    let end = match order {
+    let end = match ordered.0 {
         None => ChildEnd::Cancelled,
         Some(Ok(order)) => child.follow(order),
         Some(Err(why)) => refused("bad_order", format!("not an order for an encode: {why}")),
