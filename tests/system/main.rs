@@ -18,6 +18,7 @@ mod support;
 mod api;
 mod browser;
 mod films;
+mod host;
 mod process;
 mod proxy;
 
@@ -25,6 +26,7 @@ mod stories {
     mod disks;
     mod fencing;
     mod happy;
+    mod hosts;
     mod kills;
     mod network;
     mod page;
