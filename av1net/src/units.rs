@@ -29,6 +29,25 @@ impl UnixMs {
     }
 }
 
+/// A moment of a clock that nobody sets, in milliseconds: for how long something has been
+/// quiet. It means nothing to another process, and stands still while a machine sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SteadyMs(pub i64);
+
+impl SteadyMs {
+    /// So many milliseconds later.
+    #[must_use]
+    pub fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this moment; negative where it is later.
+    #[must_use]
+    pub fn ms_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// A job: one source on its way through the system. Given by the store, never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

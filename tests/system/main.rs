@@ -23,6 +23,7 @@ mod process;
 mod proxy;
 
 mod stories {
+    mod clocks;
     mod disks;
     mod fencing;
     mod happy;

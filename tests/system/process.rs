@@ -107,7 +107,11 @@ pub(crate) struct Master {
     config: PathBuf,
     state: PathBuf,
     log: PathBuf,
+    environment: Environment,
 }
+
+/// What a process finds in its environment beside what these tests have in theirs.
+type Environment = Vec<(&'static str, PathBuf)>;
 
 /// A configuration that makes things happen in seconds instead of minutes.
 pub(crate) fn quick_config(scratch: &Scratch, libraries: &[&Path]) -> Value {
@@ -133,10 +137,14 @@ pub(crate) fn quick_config(scratch: &Scratch, libraries: &[&Path]) -> Value {
 
 impl Master {
     pub(crate) fn start(scratch: &Scratch, config: &Value) -> Self {
+        Self::start_in(scratch, config, Environment::new())
+    }
+
+    pub(crate) fn start_in(scratch: &Scratch, config: &Value, environment: Environment) -> Self {
         let path = scratch.write("master.json", config.to_string());
         let state = PathBuf::from(config["state_directory"].as_str().expect("a folder"));
         let log = scratch.file("master.log");
-        let (process, address) = Self::run(&path, &state, &log);
+        let (process, address) = Self::run(&path, &state, &log, &environment);
         let api = Api::new(address, &token(&state, "admin"));
         Self {
             process,
@@ -145,14 +153,23 @@ impl Master {
             config: path,
             state,
             log,
+            environment,
         }
     }
 
-    fn run(config: &Path, state: &Path, log: &Path) -> (Process, SocketAddr) {
+    fn run(
+        config: &Path,
+        state: &Path,
+        log: &Path,
+        environment: &Environment,
+    ) -> (Process, SocketAddr) {
         // Written anew once the port is open.
         let _ = fs::remove_file(state.join("address"));
         let config = config.to_str().expect("UTF-8");
-        let mut process = Process::start(&["master", "--config", config], log);
+        let mut command = av1cli();
+        command.args(["master", "--config", config]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::spawn(command, log);
         let address = until("the master listens", || {
             assert!(process.is_running(), "the master ended: {}", process.log());
             address_in(state)
@@ -166,7 +183,7 @@ impl Master {
         let mut config: Value = serde_json::from_str(&text).expect("JSON");
         config["web_port"] = self.address.port().into();
         fs::write(&self.config, config.to_string()).expect("written");
-        let (process, address) = Self::run(&self.config, &self.state, &self.log);
+        let (process, address) = Self::run(&self.config, &self.state, &self.log, &self.environment);
         assert_eq!(address, self.address);
         self.process = process;
     }

@@ -107,7 +107,6 @@ impl Core {
             })
             .await?;
         let settings = Settings::of(loaded);
-        let now = clock::now();
         let mut state = State {
             paused,
             ..State::default()
@@ -116,7 +115,8 @@ impl Core {
             state.workers.insert(known.id.clone(), Worker::known(known));
         }
         for job in &active {
-            state.put(job, now.plus_ms(settings.timing.lease_ms));
+            let lease_until = clock::steady().plus_ms(settings.timing.lease_ms);
+            state.put(job, lease_until);
         }
         Ok(Self(Arc::new(Inner {
             store,
@@ -128,7 +128,7 @@ impl Core {
             queue: Queue::default(),
             roots: Roots::default(),
             scans,
-            started: now,
+            started: clock::now(),
             counters_at_start: counters.clone(),
             counters: Mutex::new(counters),
             timers: tokio::sync::Notify::new(),
@@ -187,7 +187,7 @@ impl Core {
 
     /// Takes a job that changed into memory and the feed.
     pub(super) fn changed(&self, before: &Job, after: &Job) {
-        let lease_until = clock::now().plus_ms(self.settings().timing.lease_ms);
+        let lease_until = clock::steady().plus_ms(self.settings().timing.lease_ms);
         {
             let mut state = self.state();
             if before.state.is_active() && !after.state.is_active() {
@@ -223,7 +223,7 @@ impl Core {
 
     /// Jobs that the store moved by itself (claims, retries that came due).
     pub(super) fn took(&self, jobs: &[Job]) {
-        let lease_until = clock::now().plus_ms(self.settings().timing.lease_ms);
+        let lease_until = clock::steady().plus_ms(self.settings().timing.lease_ms);
         let mut state = self.state();
         for job in jobs {
             state.put(job, lease_until);
@@ -336,7 +336,7 @@ impl Core {
 
     /// Leases whose worker was not heard of for too long.
     async fn expire_leases(&self) {
-        let now = clock::now();
+        let now = clock::steady();
         let timing = self.settings().timing;
         let (expired, offline) = {
             let mut state = self.state();

@@ -23,7 +23,7 @@ use crate::scan::{
     Watch, scan_touched,
 };
 use crate::store::{Op, RootRecord, ScanCounts};
-use crate::units::{DiskPath, RootId, UnixMs};
+use crate::units::{DiskPath, RootId, SteadyMs};
 
 /// How often it is asked whether the media directories are there. A stat of each.
 const LOOK: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ impl Core {
             cancel: cancel.clone(),
         };
         tokio::spawn(async move {
-            let mut rescan = clock::now();
+            let mut rescan = clock::steady();
             while !cancel.is_cancelled() {
                 let every_ms = scanner.every_ms();
                 if let Err(error) = scanner.core.look_at_roots().await {
@@ -72,9 +72,9 @@ impl Core {
                 }
                 // Before the scan, so that nothing happens between the two unseen.
                 scanner.watch();
-                if clock::now() >= rescan {
+                if clock::steady() >= rescan {
                     scanner.want_all(false);
-                    rescan = every_ms.map_or(UnixMs(i64::MAX), |ms| clock::now().plus_ms(ms));
+                    rescan = every_ms.map_or(SteadyMs(i64::MAX), |ms| clock::steady().plus_ms(ms));
                 }
                 scanner.settle();
                 scanner.scan_wanted().await;
@@ -206,11 +206,12 @@ impl Scanner {
         }
     }
 
-    fn wait(&self, rescan: UnixMs) -> Duration {
+    fn wait(&self, rescan: SteadyMs) -> Duration {
         let now = clock::now();
-        let next = self.later.iter().map(|(_, again)| again.at);
-        let next = next.chain([rescan]).min().unwrap_or(rescan);
-        let ms = u64::try_from(next.ms_since(now)).unwrap_or(0);
+        let rescan_ms = rescan.ms_since(clock::steady());
+        let settling = self.later.iter().map(|(_, again)| again.at.ms_since(now));
+        let next_ms = settling.fold(rescan_ms, i64::min);
+        let ms = u64::try_from(next_ms).unwrap_or(0);
         Duration::from_millis(ms.max(20)).min(LOOK)
     }
 

@@ -9,7 +9,7 @@ use crate::api::{WorkerState, WorkerView};
 use crate::job::Job;
 use crate::proto::{Phase, TaskProgress, WorkerMode, WorkerReport, WorkerSettings};
 use crate::store::KnownWorker;
-use crate::units::{JobId, SessionId, UnixMs, WorkerId};
+use crate::units::{JobId, SessionId, SteadyMs, UnixMs, WorkerId};
 
 /// Loads kept for the page's small charts.
 const HISTORY: usize = 60;
@@ -21,7 +21,10 @@ pub(super) struct Worker {
     /// `None` until it speaks for the first time since the master started.
     pub(super) report: Option<WorkerReport>,
     pub(super) settings: WorkerSettings,
+    /// For people, and over a restart.
     pub(super) last_seen: UnixMs,
+    /// When it last spoke to this process.
+    pub(super) heard: SteadyMs,
     pub(super) history: VecDeque<(f32, f32)>,
     pub(super) failures: u32,
     /// Whether its last state in the feed was offline.
@@ -57,6 +60,7 @@ impl Worker {
             report: None,
             settings,
             last_seen,
+            heard: SteadyMs::default(),
             history: VecDeque::new(),
             failures: 0,
             shown_offline: true,
@@ -77,7 +81,7 @@ impl Worker {
         self.settings.draining && is_another && report.mode != WorkerMode::Draining
     }
 
-    pub(super) fn remember(&mut self, report: WorkerReport, now: UnixMs) {
+    pub(super) fn remember(&mut self, report: WorkerReport, (now, steady): (UnixMs, SteadyMs)) {
         let load = &report.load;
         let memory = load.memory_used_bytes as f32 / load.memory_total_bytes.max(1) as f32;
         self.history.push_back((load.cpu_percent, memory * 100.0));
@@ -85,13 +89,14 @@ impl Worker {
             self.history.pop_front();
         }
         self.last_seen = now;
+        self.heard = steady;
         self.name.clone_from(&report.name);
         self.shown_offline = false;
         self.report = Some(report);
     }
 
-    pub(super) fn is_online(&self, now: UnixMs, offline_ms: i64) -> bool {
-        self.report.is_some() && now.ms_since(self.last_seen) <= offline_ms
+    pub(super) fn is_online(&self, now: SteadyMs, offline_ms: i64) -> bool {
+        self.report.is_some() && now.ms_since(self.heard) <= offline_ms
     }
 
     /// Tells its connection that there is something to say.
@@ -99,7 +104,7 @@ impl Worker {
         self.poke.send_modify(|count| *count += 1);
     }
 
-    pub(super) fn view(&self, now: UnixMs, offline_ms: i64, jobs: Vec<JobId>) -> WorkerView {
+    pub(super) fn view(&self, now: SteadyMs, offline_ms: i64, jobs: Vec<JobId>) -> WorkerView {
         let report = self.report.as_ref();
         let fps = report.map_or(0.0, |report| {
             let running = report.tasks.iter().filter_map(|task| task.progress);
@@ -129,7 +134,7 @@ impl Worker {
         self.settings.slots.unwrap_or(own)
     }
 
-    pub(super) fn state(&self, now: UnixMs, offline_ms: i64, busy: bool) -> WorkerState {
+    pub(super) fn state(&self, now: SteadyMs, offline_ms: i64, busy: bool) -> WorkerState {
         if !self.is_online(now, offline_ms) {
             return WorkerState::Offline;
         }
@@ -155,7 +160,7 @@ pub(super) struct Active {
     /// restarted since.
     pub(super) session: Option<SessionId>,
     /// When the lease ends, unless the worker speaks of the task.
-    pub(super) lease_until: UnixMs,
+    pub(super) lease_until: SteadyMs,
     /// What the worker last said.
     pub(super) phase: Option<Phase>,
     pub(super) progress: Option<TaskProgress>,
@@ -166,7 +171,7 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) fn new(job: Job, lease_until: UnixMs) -> Self {
+    pub(super) fn new(job: Job, lease_until: SteadyMs) -> Self {
         Self {
             job,
             session: None,
@@ -209,7 +214,7 @@ pub(super) struct State {
 
 impl State {
     /// Takes a job in, or, where it has no lease any more, out.
-    pub(super) fn put(&mut self, job: &Job, lease_until: UnixMs) {
+    pub(super) fn put(&mut self, job: &Job, lease_until: SteadyMs) {
         if !job.state.is_active() {
             self.active.remove(&job.id);
             if let Some(held) = job.worker.as_ref().and_then(|w| self.held.get_mut(w)) {

@@ -44,7 +44,7 @@ impl Core {
         let worker = report.worker.clone();
         {
             let mut state = self.state();
-            let now = clock::now();
+            let now = (clock::now(), clock::steady());
             if let Some(known) = state.workers.get_mut(&worker) {
                 known.remember(report, now);
             }
@@ -265,7 +265,7 @@ impl Core {
         report: &TaskReport,
     ) -> Result<OrderKind, ApiError> {
         let job = {
-            let lease_until = clock::now().plus_ms(self.settings().timing.lease_ms);
+            let lease_until = clock::steady().plus_ms(self.settings().timing.lease_ms);
             let mut state = self.state();
             let active = state.active.get_mut(&report.task.job);
             let active = active.filter(|active| {

@@ -86,7 +86,7 @@ impl Core {
                 .held
                 .get(&worker.id)
                 .is_some_and(|held| !held.is_empty());
-            let shown = worker.state(now, offline_ms, held);
+            let shown = worker.state(clock::steady(), offline_ms, held);
             *status.workers.entry(shown).or_default() += 1;
             if shown != WorkerState::Offline {
                 status.slots += worker.slots();
@@ -272,7 +272,7 @@ impl Core {
     }
 
     pub(super) fn views_of_workers(&self, ids: &BTreeSet<WorkerId>) -> Vec<WorkerView> {
-        let now = clock::now();
+        let now = clock::steady();
         let offline_ms = self.settings().timing.offline_ms;
         let state = self.state();
         let known = ids.iter().filter_map(|id| state.workers.get(id));
