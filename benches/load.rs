@@ -3,12 +3,15 @@
 //! ```text
 //! ./dev bench load workers [--count 10000] [--seconds 600]
 //! ./dev bench load library [--files 1000000]
+//! ./dev bench load page [--jobs 10000] [--seconds 600]
 //! ```
 //!
 //! `workers`: so many WebSocket workers that speak every 10 s; how many were ever shown
 //! offline, how long answers take, what memory the master needs, and how long it takes
 //! until all are back after the master was killed. `library`: a tree of so many files
-//! scanned, the master started again on its store, and pages of the list read.
+//! scanned, the master started again on its store, and pages of the list read. `page`: the
+//! first view of the page in a new browser, and how smooth it stays while so many jobs run,
+//! of which a hundred change each second.
 
 #![expect(
     clippy::expect_used,
@@ -17,10 +20,14 @@
     reason = "a bench fails as tests do, and prints what it measured"
 )]
 
+#[path = "../tests/system/driver.rs"]
+mod driver;
 #[path = "load/library.rs"]
 mod library;
 #[path = "load/master.rs"]
 mod master;
+#[path = "load/page.rs"]
+mod page;
 #[path = "load/workers.rs"]
 mod workers;
 
@@ -44,9 +51,13 @@ fn main() {
             number("--seconds", 600),
         )),
         Some("library") => runtime.block_on(library::run(number("--files", 1_000_000))),
+        Some("page") => runtime.block_on(page::run(
+            number("--jobs", 10_000),
+            number("--seconds", 600),
+        )),
         // `cargo test --benches` and the like run it without a word: nothing to do.
         _ => println!(
-            "usage: ./dev bench load workers|library [--count N] [--seconds N] [--files N]"
+            "usage: ./dev bench load workers|library|page [--count N] [--seconds N] [--files N] [--jobs N]"
         ),
     }
 }

@@ -20,7 +20,12 @@ pub(crate) struct Master {
 impl Master {
     /// Starts one in a folder, whose `films` it scans.
     pub(crate) fn start(folder: &Path, port: u16) -> Self {
-        let config = json!({
+        Self::start_with(folder, port, &json!({}))
+    }
+
+    /// The same with some keys of the configuration.
+    pub(crate) fn start_with(folder: &Path, port: u16, keys: &Value) -> Self {
+        let mut config = json!({
             "media_directories": [folder.join("films")],
             "state_directory": folder.join("state"),
             "temp_directory": folder.join("temp"),
@@ -31,6 +36,9 @@ impl Master {
             "rescan_s": 0,
             "watch": false,
         });
+        for (key, value) in keys.as_object().expect("an object") {
+            config[key] = value.clone();
+        }
         fs::create_dir_all(folder.join("films")).expect("a folder");
         let path = folder.join("config.json");
         fs::write(&path, config.to_string()).expect("a configuration");

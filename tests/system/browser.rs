@@ -1,19 +1,16 @@
 //! A real browser, driven as a person would: Chromium by its WebDriver.
 
 use std::env;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
-use fantoccini::{Client, ClientBuilder, Locator};
-use rustix::process::{Pid, Signal, kill_process_group};
+use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::driver::Driver;
 use crate::process::{Master, until};
 use crate::support::Scratch;
 
@@ -31,50 +28,6 @@ pub(crate) struct Browser {
     origin: String,
 }
 
-/// The process that drives the browser, and is that browser's parent.
-struct Driver {
-    child: Child,
-    url: String,
-}
-
-impl Driver {
-    /// `None` where there is no browser, which is said; in CI there has to be one.
-    fn start() -> Option<Self> {
-        let child = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn();
-        let mut child = match child {
-            Ok(child) => child,
-            Err(error) => {
-                assert!(env::var_os("CI").is_none(), "chromedriver: {error}");
-                eprintln!("NOT TESTED: chromedriver: {error}; ./dev setup installs it");
-                return None;
-            }
-        };
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let port = stdout.lines().find_map(|line| {
-            let line = line.expect("a line");
-            let port = line.split_once("successfully on port ")?.1;
-            Some(port.trim_end_matches('.').to_owned())
-        });
-        let port = port.expect("chromedriver's port");
-        let url = format!("http://127.0.0.1:{port}");
-        Some(Self { child, url })
-    }
-}
-
-/// No browser stays behind a test.
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let _ = self.child.wait();
-    }
-}
-
 /// The size of a window in CSS pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u32, pub(crate) u32);
@@ -85,42 +38,19 @@ pub(crate) const PHONE: Size = Size(390, 844);
 impl Browser {
     /// A browser of this size, at the master's door. `None` where there is no browser.
     pub(crate) fn at_the_door(master: &Master, scratch: &Scratch, size: Size) -> Option<Self> {
-        let driver = Driver::start()?;
+        let driver = match Driver::start() {
+            Ok(driver) => driver,
+            Err(error) => {
+                assert!(env::var_os("CI").is_none(), "chromedriver: {error}");
+                eprintln!("NOT TESTED: chromedriver: {error}; ./dev setup installs it");
+                return None;
+            }
+        };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let profile = scratch.file("browser").display().to_string();
-        let capabilities = json!({
-            "goog:chromeOptions": {"args": [
-                "--headless=new",
-                // Tests run as root in CI, and there its sandbox refuses to start.
-                "--no-sandbox",
-                // Containers have 64 MB there.
-                "--disable-dev-shm-usage",
-                "--force-prefers-reduced-motion",
-                "--hide-scrollbars",
-                format!("--window-size={},{}", size.0, size.1),
-                format!("--user-data-dir={profile}"),
-            ],
-            "mobileEmulation": (size == PHONE).then(|| json!({
-                "deviceMetrics": {"width": size.0, "height": size.1, "pixelRatio": 2.0},
-            }))},
-            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-        });
-        let mut capabilities = capabilities;
-        let options = &mut capabilities["goog:chromeOptions"];
-        if options["mobileEmulation"].is_null() {
-            options
-                .as_object_mut()
-                .expect("an object")
-                .remove("mobileEmulation");
-        }
-        let capabilities = capabilities.as_object().expect("an object").clone();
-        let connected = runtime.block_on(
-            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
-                .capabilities(capabilities)
-                .connect(&driver.url),
-        );
-        let client = connected.expect("a browser");
+        let profile = scratch.file("browser");
+        let is_phone = size == PHONE;
+        let client = runtime.block_on(driver.connect(&profile, (size.0, size.1), is_phone));
         let browser = Self {
             runtime,
             client,

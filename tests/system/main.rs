@@ -17,6 +17,7 @@ mod support;
 
 mod api;
 mod browser;
+mod driver;
 mod films;
 mod host;
 mod process;

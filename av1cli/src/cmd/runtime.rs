@@ -28,8 +28,14 @@ fn run<T>(
         .enable_all()
         .build()
         .context("the async runtime does not start")?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A read from a share that does not answer never ends, and nobody waits for it.
+    runtime.shutdown_timeout(LAST_CALLS);
+    done
 }
+
+/// What blocks gets so long to end with the process.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// A wish to stop that comes so soon after another is the same one: `timeout` and some
 /// service managers send it to the process and then to its group. Nobody presses a key

@@ -117,9 +117,14 @@ fn told(ended: Result<WorkerSummary, WorkerError>, stops: u32) -> anyhow::Result
         ..
     } = summary;
     let saved = u64::try_from(saved_bytes).map_or("0 B".to_owned(), text::bytes);
-    let shrunk = text::count(replaced + delivered, "film");
+    let shrunk = text::count(replaced, "film");
+    // The master puts those in their place, and tells what they save.
+    let brought_back = match delivered {
+        0 => String::new(),
+        films => format!("{films} brought back to the master, "),
+    };
     out::say(&format!(
-        "{shrunk} shrunk ({saved} saved here), {left_alone} left alone, {failed} failed, \
+        "{shrunk} shrunk ({saved} saved), {brought_back}{left_alone} left alone, {failed} failed, \
          {handed_back} given back"
     ))?;
     Ok(if stops > 1 {
