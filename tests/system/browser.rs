@@ -212,9 +212,16 @@ impl Browser {
         let Some(folder) = env::var_os(PICTURES).map(PathBuf::from) else {
             return;
         };
-        let png = self.run(self.client.screenshot()).expect("a picture");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join(format!("{name}.png")), png).expect("written");
+        // A story that fails takes one, too: nothing here may fail once more.
+        let Ok(png) = self.run(self.client.screenshot()) else {
+            eprintln!("no picture of {name}");
+            return;
+        };
+        let written = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(folder.join(format!("{name}.png")), png));
+        if let Err(error) = written {
+            eprintln!("no picture of {name}: {error}");
+        }
     }
 
     /// Nobody is kept out by how the page is made: the rules of WCAG 2 A and AA, and good
@@ -293,9 +300,8 @@ impl Browser {
 
     /// One of the browser's logs, which is no part of the WebDriver standard.
     fn log(&self, kind: &str) -> Vec<Value> {
-        let session = self.run(self.client.session_id());
-        let session = session.expect("a session").expect("a session");
-        let url = format!("{}/session/{session}/se/log", self.driver.url);
+        let session = self.run(self.driver.session(&self.client));
+        let url = format!("{session}/se/log");
         let mut answer = ureq::post(url)
             .send_json(json!({"type": kind}))
             .expect("a log");

@@ -19,22 +19,32 @@ pub(crate) struct Driver {
 impl Driver {
     /// Fails where there is no browser; `./dev setup` installs one.
     pub(crate) fn start() -> io::Result<Self> {
-        let mut child = Command::new("chromedriver")
+        let child = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut driver = Self {
+            child,
+            url: String::new(),
+        };
+        let stdout = BufReader::new(driver.child.stdout.take().expect("piped"));
         let port = stdout.lines().find_map(|line| {
             let line = line.expect("a line");
             let port = line.split_once("successfully on port ")?.1;
             Some(port.trim_end_matches('.').to_owned())
         });
         let port = port.expect("chromedriver's port");
-        let url = format!("http://127.0.0.1:{port}");
-        Ok(Self { child, url })
+        driver.url = format!("http://127.0.0.1:{port}");
+        Ok(driver)
+    }
+
+    /// Where a session is asked for what is no part of the WebDriver standard.
+    pub(crate) async fn session(&self, client: &Client) -> String {
+        let session = client.session_id().await.expect("a session");
+        format!("{}/session/{}", self.url, session.expect("a session"))
     }
 
     /// A window of so many CSS pixels, in a browser that has never been anywhere.

@@ -1,8 +1,10 @@
 //! Another machine: a network namespace with a cable to this one, and file systems of its
 //! own where it wants some.
 
+use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Process;
 use crate::support::cli::av1cli;
@@ -19,20 +21,23 @@ pub(crate) struct Host {
 impl Host {
     /// `None`, with a word about it, where this process may not make one.
     pub(crate) fn new() -> Option<Self> {
-        let pid = std::process::id();
-        let net = format!("10.{}.{}", 64 + (pid >> 8) % 128, pid % 256);
-        let host = Self {
-            name: format!("av1-{pid}"),
-            cable: format!("av1v{pid}"),
-            address: format!("{net}.1"),
-        };
-        let Self { name, cable, .. } = &host;
-        if !ip(&["netns", "add", name]) {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        // Of this process, and of this one within it.
+        let (pid, nth) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let net = format!("10.{}.{}", 64 + (pid >> 8) % 128, (pid + nth) % 256);
+        let name = format!("av1-{pid}-{nth}");
+        if !ip(&["netns", "add", &name]) {
+            let is_root = rustix::process::geteuid().is_root();
+            assert!(!is_root || env::var_os("CI").is_none(), "no host is made");
             eprintln!("skipped: `ip netns add` takes iproute2, root and CAP_SYS_ADMIN");
-            // There is nothing to be taken away.
-            std::mem::forget(host);
             return None;
         }
+        let host = Self {
+            cable: format!("av1v{pid}n{nth}"),
+            address: format!("{net}.1"),
+            name,
+        };
+        let Self { name, cable, .. } = &host;
         let made = [
             format!("link add {cable} type veth peer name eth0 netns {name}"),
             format!("addr add {net}.1/24 dev {cable}"),

@@ -18,9 +18,8 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
     let mut input = BufReader::new(io::stdin());
     let ordered = Ordered::read(&mut input);
-    // Before there is a second thread.
-    let walls = ordered.sandbox().enter();
-    tracing::debug!(?walls, "shut in");
+    // Before there is a second thread. What this machine has of it, the worker's warnings say.
+    let _ = ordered.sandbox().enter();
     heed(signals, control.clone());
     child::run(&control, ordered, input, io::stdout());
     Ok(Exit::DONE)

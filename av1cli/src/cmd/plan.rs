@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use av1core::{Action, BitDepth, Container, MediaInfo, Plan, StreamPlan, Verdict, VideoSettings};
+use av1net::worker::child::{Sandbox, restrict_this_process};
 use serde::Serialize;
 
 use crate::args::PlanArgs;
@@ -21,6 +22,9 @@ struct Told<'a> {
 }
 
 pub(super) fn run(args: PlanArgs) -> anyhow::Result<Exit> {
+    // A master has this said of whatever lies in its library.
+    restrict_this_process();
+    let _ = Sandbox::reading(&args.file).enter();
     let info = av1core::probe(&args.file)?;
     let mut options = settings::options(args.encode);
     options.container = args.container.into();

@@ -102,9 +102,12 @@ impl Replacement<'_> {
         let Some(found) = Identity::find(&staged)? else {
             return Ok(());
         };
-        if found.inode == self.entry.staged_identity.inode || self.is_output(&staged)? {
-            if self.is_only_film() {
-                // Recovery gives it its name.
+        let is_output = self.is_output(&staged)?;
+        if is_output || found.inode == self.entry.staged_identity.inode {
+            let source_is_there = self.source_is_there();
+            if !source_is_there && (!is_output || self.is_only_film()) {
+                // Recovery gives it its name. An inode's number alone, where the file
+                // system may give it to another file (FUSE), could as well be the source's.
                 return Err(io::Error::other("the source is gone"));
             }
             return remove_if_there(&staged);
@@ -112,10 +115,18 @@ impl Replacement<'_> {
         rename_new(&staged, &self.source())
     }
 
-    /// Whether neither name holds a film. Where the source went and somebody's file has
-    /// the other name (another run was quicker), the output is not needed.
+    /// Whether neither name is known to hold a film. Where the source went and somebody's
+    /// file has the other name (another run was quicker), the output is not needed; what
+    /// cannot be looked at, or is empty, as the place that a rename without links is about
+    /// to fill, is no film.
     pub(super) fn is_only_film(&self) -> bool {
-        is_gone(&self.source()) && is_gone(&self.target())
+        let target = Identity::find(&self.target());
+        let target_is_film = matches!(target, Ok(Some(found)) if found.bytes > 0);
+        !self.source_is_there() && !target_is_film
+    }
+
+    fn source_is_there(&self) -> bool {
+        matches!(Identity::find(&self.source()), Ok(Some(_)))
     }
 
     /// Removes the backup where it is this replacement's and the source has its name.

@@ -130,19 +130,25 @@ impl Core {
             let message = "slots are 1 to 64, threads 1 to 256, niceness 0 to 19";
             return Err(ApiError::new(400, "out_of_range", message));
         }
-        let name = {
+        let no_such = || ApiError::not_found(format_args!("worker {id}"));
+        let turn = self.state().workers.get(id).map(|known| known.turn.clone());
+        // Its own reports change settings, too.
+        let turn = turn.ok_or_else(no_such)?;
+        let turn = turn.lock().await;
+        let (name, last_seen, kept) = {
+            let offline_ms = self.settings().timing.offline_ms;
             let state = self.state();
-            let known = state.workers.get(id);
-            known.map(|known| (known.name.clone(), known.last_seen))
+            let known = state.workers.get(id).ok_or_else(no_such)?;
+            let is_online = known.is_online(clock::steady(), offline_ms);
+            let kept = known.with_settings(settings, is_online);
+            (known.name.clone(), known.last_seen, kept)
         };
-        let (name, last_seen) =
-            name.ok_or_else(|| ApiError::not_found(format_args!("worker {id}")))?;
-        self.put_worker(id, &name, &settings, last_seen).await?;
+        self.put_worker(id, &name, &kept, last_seen).await?;
         if let Some(known) = self.state().workers.get_mut(id) {
-            known.drains_from_the_start = settings.draining && known.report.is_none();
-            known.settings = settings;
+            known.set(kept);
             known.poke();
         }
+        drop(turn);
         self.0.live.touch_worker(id);
         self.0.live.touch_status();
         let views = self.views_of_workers(&[id.clone()].into());

@@ -20,7 +20,7 @@ use crate::config::{Config, Loaded};
 use crate::job::{Job, JobEvent, JobState, Reason};
 use crate::proto::WorkSettings;
 use crate::store::{Counters, Done, Handle, Op, StoreError};
-use crate::units::{Epoch, JobId, SessionId, UnixMs, WorkerId};
+use crate::units::{Epoch, JobId, SessionId, SteadyMs, UnixMs, WorkerId};
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) roots: Roots,
     pub(super) scans: tokio::sync::mpsc::Sender<ScanRequest>,
     pub(super) started: UnixMs,
+    /// The same moment, to measure from.
+    pub(super) began: SteadyMs,
     /// Counters at the start: what was done since tells how fast things go.
     pub(super) counters_at_start: Counters,
     /// Told when a retry may be due sooner than was thought.
@@ -129,6 +131,7 @@ impl Core {
             roots: Roots::default(),
             scans,
             started: clock::now(),
+            began: clock::steady(),
             counters_at_start: counters.clone(),
             counters: Mutex::new(counters),
             timers: tokio::sync::Notify::new(),

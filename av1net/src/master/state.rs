@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::api::{WorkerState, WorkerView};
@@ -13,6 +14,15 @@ use crate::units::{JobId, SessionId, SteadyMs, UnixMs, WorkerId};
 
 /// Loads kept for the page's small charts.
 const HISTORY: usize = 60;
+
+/// What is kept of a worker over a restart of the master.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(flatten)]
+    pub(super) settings: WorkerSettings,
+    #[serde(default)]
+    pub(super) drained: Option<SessionId>,
+}
 
 /// A worker as it last spoke.
 pub(super) struct Worker {
@@ -29,8 +39,10 @@ pub(super) struct Worker {
     pub(super) failures: u32,
     /// Whether its last state in the feed was offline.
     pub(super) shown_offline: bool,
-    /// Whether it was told to drain before it spoke for the first time.
-    pub(super) drains_from_the_start: bool,
+    /// The life of it that was told to drain; `None` where the next one is.
+    pub(super) drained: Option<SessionId>,
+    /// The life before the one that speaks now.
+    pub(super) superseded: Option<SessionId>,
     /// Changes when the master has something to say to it.
     pub(super) poke: watch::Sender<u64>,
     /// One report of a worker is worked on at a time.
@@ -39,13 +51,16 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn known(known: &KnownWorker) -> Self {
-        let settings = serde_json::from_str(&known.settings).unwrap_or_default();
-        Self::new(
-            known.id.clone(),
-            known.name.clone(),
-            settings,
-            known.last_seen,
-        )
+        let kept: Kept = serde_json::from_str(&known.settings).unwrap_or_default();
+        Self {
+            drained: kept.drained,
+            ..Self::new(
+                known.id.clone(),
+                known.name.clone(),
+                kept.settings,
+                known.last_seen,
+            )
+        }
     }
 
     pub(super) fn new(
@@ -64,21 +79,51 @@ impl Worker {
             history: VecDeque::new(),
             failures: 0,
             shown_offline: true,
-            drains_from_the_start: false,
+            drained: None,
+            superseded: None,
             poke: watch::Sender::new(0),
             turn: std::sync::Arc::default(),
         }
     }
 
-    /// Whether this is the first word of a process that was started after the last one had
-    /// drained and ended: what it was told is done then.
-    pub(super) fn has_drained_before(&self, report: &WorkerReport) -> bool {
-        let is_another = match &self.report {
-            Some(last) => last.session != report.session,
-            // This master has restarted. One that was draining goes on saying so.
-            None => !self.drains_from_the_start,
+    /// What the word of this session makes of an order to drain, where that is anything: it
+    /// is the one that the order is for, or was started after that one had ended, and the
+    /// order is done.
+    pub(super) fn drain_heard_by(&self, session: &SessionId) -> Option<Kept> {
+        if !self.settings.draining || self.drained.as_ref() == Some(session) {
+            return None;
+        }
+        let is_done = self.drained.is_some();
+        Some(Kept {
+            settings: WorkerSettings {
+                draining: !is_done,
+                ..self.settings.clone()
+            },
+            drained: (!is_done).then(|| session.clone()),
+        })
+    }
+
+    /// These settings, with whom an order to drain among them is for.
+    pub(super) fn with_settings(&self, settings: WorkerSettings, is_online: bool) -> Kept {
+        let report = self.report.as_ref().filter(|_| is_online);
+        let drained = match (settings.draining, self.settings.draining) {
+            (false, _) => None,
+            (true, true) => self.drained.clone(),
+            (true, false) => report.map(|report| report.session.clone()),
         };
-        self.settings.draining && is_another && report.mode != WorkerMode::Draining
+        Kept { settings, drained }
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            settings: self.settings.clone(),
+            drained: self.drained.clone(),
+        }
+    }
+
+    pub(super) fn set(&mut self, kept: Kept) {
+        self.settings = kept.settings;
+        self.drained = kept.drained;
     }
 
     pub(super) fn remember(&mut self, report: WorkerReport, (now, steady): (UnixMs, SteadyMs)) {
@@ -92,6 +137,11 @@ impl Worker {
         self.heard = steady;
         self.name.clone_from(&report.name);
         self.shown_offline = false;
+        if let Some(last) = &self.report
+            && last.session != report.session
+        {
+            self.superseded = Some(last.session.clone());
+        }
         self.report = Some(report);
     }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use super::core::{Core, unexpected};
 use super::error::ApiError;
-use super::state::Worker;
+use super::state::{Kept, Worker};
 use crate::clock;
 use crate::job::{Job, JobEvent, JobState};
 use crate::lease::{Judgement, judge, lost};
 use crate::proto::{
     Grant, MasterReply, OLDEST_PROTOCOL, Order, OrderKind, PROTOCOL, Phase, RootInfo, TaskEnd,
-    TaskReport, WorkerMode, WorkerReport, WorkerSettings,
+    TaskReport, WorkerMode, WorkerReport,
 };
 use crate::store::{Done, KnownWorker, Op, Verdict};
 use crate::units::{RootId, SessionId, UnixMs, WorkerId};
@@ -30,7 +30,7 @@ impl Core {
         if self.is_late(&report) {
             return Ok(self.reply(&report.worker, Vec::new(), Vec::new()));
         }
-        self.end_old_drain(&report).await?;
+        self.heed_drain(&report).await?;
         self.find_forgotten(&report).await?;
         let mut orders = Vec::with_capacity(report.tasks.len());
         for task in &report.tasks {
@@ -131,16 +131,12 @@ impl Core {
                 None => true,
             }
         };
-        let settings = if is_new {
-            WorkerSettings::default()
-        } else {
+        let kept = {
             let state = self.state();
             let known = state.workers.get(&report.worker);
-            known
-                .map(|known| known.settings.clone())
-                .unwrap_or_default()
+            known.map(Worker::kept).unwrap_or_default()
         };
-        self.put_worker(&report.worker, &report.name, &settings, now)
+        self.put_worker(&report.worker, &report.name, &kept, now)
             .await?;
         if is_new {
             tracing::info!(worker = %report.worker, name = report.name, "worker registered");
@@ -150,7 +146,8 @@ impl Core {
             .workers
             .entry(report.worker.clone())
             .or_insert_with(|| {
-                Worker::new(report.worker.clone(), report.name.clone(), settings, now)
+                let (id, name) = (report.worker.clone(), report.name.clone());
+                Worker::new(id, name, kept.settings, now)
             });
         known.name.clone_from(&report.name);
         self.0.live.touch_status();
@@ -161,10 +158,10 @@ impl Core {
         &self,
         id: &WorkerId,
         name: &str,
-        settings: &WorkerSettings,
+        kept: &Kept,
         now: UnixMs,
     ) -> Result<(), ApiError> {
-        let settings = serde_json::to_string(settings).unwrap_or_default();
+        let settings = serde_json::to_string(kept).unwrap_or_default();
         self.write(Op::PutWorker(KnownWorker {
             id: id.clone(),
             name: name.to_owned(),
@@ -175,33 +172,33 @@ impl Core {
         .map(drop)
     }
 
-    /// Whether a newer report of its session was here already. The last one may come once
-    /// more, since its answer was lost: it changes nothing a second time, for the epochs
-    /// that it speaks of are over, and is answered as if it were the first.
+    /// Whether a newer report of its session was here already, or its whole session is over.
+    /// The last one may come once more, since its answer was lost: it changes nothing a
+    /// second time, for the epochs that it speaks of are over, and is answered as if it were
+    /// the first.
     fn is_late(&self, report: &WorkerReport) -> bool {
         let state = self.state();
-        let last = state.workers.get(&report.worker);
-        last.and_then(|worker| worker.report.as_ref())
-            .is_some_and(|last| last.session == report.session && last.sequence > report.sequence)
+        let Some(known) = state.workers.get(&report.worker) else {
+            return false;
+        };
+        let of_session =
+            |last: &WorkerReport| last.session == report.session && last.sequence > report.sequence;
+        known.superseded.as_ref() == Some(&report.session)
+            || known.report.as_ref().is_some_and(of_session)
     }
 
     /// A worker that was drained has ended. Started again, it works again.
-    async fn end_old_drain(&self, report: &WorkerReport) -> Result<(), ApiError> {
-        let settings = {
+    async fn heed_drain(&self, report: &WorkerReport) -> Result<(), ApiError> {
+        let kept = {
             let state = self.state();
             let known = state.workers.get(&report.worker);
-            match known.filter(|known| known.has_drained_before(report)) {
-                Some(known) => WorkerSettings {
-                    draining: false,
-                    ..known.settings.clone()
-                },
-                None => return Ok(()),
-            }
+            known.and_then(|known| known.drain_heard_by(&report.session))
         };
-        self.put_worker(&report.worker, &report.name, &settings, clock::now())
+        let Some(kept) = kept else { return Ok(()) };
+        self.put_worker(&report.worker, &report.name, &kept, clock::now())
             .await?;
         if let Some(known) = self.state().workers.get_mut(&report.worker) {
-            known.settings = settings;
+            known.set(kept);
         }
         Ok(())
     }

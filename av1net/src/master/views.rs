@@ -12,7 +12,7 @@ use crate::api::{
 use crate::clock;
 use crate::job::{Job, JobState};
 use crate::store::{Counters, Filter, PageQuery};
-use crate::units::{JobId, UnixMs, WorkerId};
+use crate::units::{JobId, WorkerId};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -72,7 +72,7 @@ impl Core {
             saved_bytes: counters.saved_bytes,
             replaced_source_bytes: counters.replaced_source_bytes,
             attention: counters.of(JobState::Failed) + counters.of(JobState::Quarantined),
-            eta_ms: self.eta_ms(&counters, now),
+            eta_ms: self.eta_ms(&counters),
             roots: self.0.roots.views(),
             notices: self.notices(),
             ..Status::default()
@@ -119,7 +119,7 @@ impl Core {
             .clone()
     }
 
-    fn eta_ms(&self, counters: &Counters, now: UnixMs) -> Option<u64> {
+    fn eta_ms(&self, counters: &Counters) -> Option<u64> {
         let ended = |counters: &Counters| {
             counters.of(JobState::Completed)
                 + counters.of(JobState::Skipped)
@@ -135,7 +135,7 @@ impl Core {
             progress.filter_map(|progress| progress.eta_ms).collect()
         };
         let course = Course {
-            elapsed_ms: u64::try_from(now.ms_since(self.0.started)).ok()?,
+            elapsed_ms: u64::try_from(clock::steady().ms_since(self.0.began)).ok()?,
             done: ended(counters).saturating_sub(ended(&self.0.counters_at_start)),
             left: left.map(|(_, count)| count).sum(),
             running_ms: running,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::child::Walls;
 use super::mounts::MountProbe;
 use super::process::{ChildProgram, Patience};
 use super::{Observer, WorkerEvent};
@@ -90,7 +91,8 @@ impl WorkerConfig {
         is_open: Arc<IsOpen>,
         probe_mounts: Arc<MountProbe>,
     ) -> Self {
-        let (encoder, warnings) = of_engine(&av1core::capabilities());
+        let (encoder, mut warnings) = of_engine(&av1core::capabilities());
+        warnings.extend(Walls::here().warning().map(str::to_owned));
         let own_name = || sysinfo::System::host_name().ok();
         let name = config.worker_name.clone().or_else(own_name);
         Self {

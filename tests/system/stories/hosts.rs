@@ -63,6 +63,7 @@ fn a_cable_that_is_pulled_for_a_moment_costs_nothing() {
         let mut settings = quick_config(&scratch, &[&library.path]);
         settings["bind_address"] = "0.0.0.0".into();
         settings["lease_seconds"] = 80.into();
+        settings["preset"] = 8.into();
         let master = Master::start(&scratch, &settings);
         let _worker = worker(&host, &master, &scratch, &scratch.folder("nothing"));
         until("frames are done", || {
