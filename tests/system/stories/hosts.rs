@@ -17,6 +17,7 @@ fn config(scratch: &Scratch, master: &Master) -> PathBuf {
         "worker_name": "far",
         "token": master.worker_token(),
         "niceness": 0,
+        "threads": 1,
     });
     scratch.write("far.json", config.to_string())
 }
@@ -63,7 +64,7 @@ fn a_cable_that_is_pulled_for_a_moment_costs_nothing() {
         let mut settings = quick_config(&scratch, &[&library.path]);
         settings["bind_address"] = "0.0.0.0".into();
         settings["lease_seconds"] = 80.into();
-        settings["preset"] = 8.into();
+        settings["preset"] = 10.into();
         let master = Master::start(&scratch, &settings);
         let _worker = worker(&host, &master, &scratch, &scratch.folder("nothing"));
         until("frames are done", || {

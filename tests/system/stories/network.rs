@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::films::{LONG_FRAMES, Library, SHORT_FRAMES, assert_no_encode_below};
+use crate::films::{LONG_FRAMES, Library, SHORT_FRAMES, assert_no_encode_below, steady_pace};
 use crate::process::{Master, Worker, quick_config, until};
 use crate::proxy::{Proxy, Weather};
 use crate::support::scratch::fingerprint;
@@ -126,10 +126,10 @@ fn a_worker_cut_off_for_a_moment_keeps_its_film() {
         library.add_long("film.mkv");
         let mut config = quick_config(&scratch, &[&library.path]);
         config["lease_seconds"] = 60.into();
-        config["preset"] = 8.into();
+        config["preset"] = 10.into();
         let master = Master::start(&scratch, &config);
         let proxy = Proxy::new(master.address);
-        let worker = behind(&proxy, &master, &scratch, "one", &json!({}));
+        let worker = behind(&proxy, &master, &scratch, "one", &steady_pace());
         let job = master.api.await_job("film.mkv", &["leased"]);
         let _idle = master.worker(&scratch, "idle");
         let children = until("its encode runs", || {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::browser::{Browser, DESKTOP, PHONE};
-use crate::films::Library;
+use crate::films::{Library, steady_pace};
 use crate::process::{Master, quick_config, until};
 use crate::support::{Scratch, watched};
 
@@ -25,7 +25,7 @@ fn a_person_logs_in_and_watches_a_library_shrink() {
         library.add_long("long.mkv");
         library.add("Season 1/first.mkv");
         let mut config = quick_config(&scratch, &[&library.path]);
-        config["preset"] = 8.into();
+        config["preset"] = 10.into();
         let master = Master::start(&scratch, &config);
         let Some(page) = Browser::at_the_door(&master, &scratch, DESKTOP) else {
             return;
@@ -37,7 +37,7 @@ fn a_person_logs_in_and_watches_a_library_shrink() {
         page.view("workers", "Workers");
         page.await_text("main", "No worker has joined yet");
 
-        let _worker = master.worker(&scratch, "nas");
+        let _worker = master.worker_with(&scratch, "nas", &steady_pace());
         page.await_text(".rack", "nas");
         page.view("running", "Now running");
         page.await_text(".run .run-file", "long.mkv");
