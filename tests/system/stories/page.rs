@@ -24,9 +24,7 @@ fn a_person_logs_in_and_watches_a_library_shrink() {
         let mut library = Library::new(&scratch, "films");
         library.add_long("long.mkv");
         library.add("Season 1/first.mkv");
-        let mut config = quick_config(&scratch, &[&library.path]);
-        config["preset"] = 10.into();
-        let master = Master::start(&scratch, &config);
+        let master = Master::start(&scratch, &quick_config(&scratch, &[&library.path]));
         let Some(page) = Browser::at_the_door(&master, &scratch, DESKTOP) else {
             return;
         };
