@@ -202,6 +202,17 @@ impl Left {
         self.assert_untouched();
     }
 
+    /// The source goes, and what lies under the new name is no film: the output is the only
+    /// one that there is, and recovery does not take it for dispensable.
+    pub(crate) fn assert_only_film_is_kept(&self) {
+        fs::remove_file(self.folder.join(self.library.source)).expect("removed");
+        fs::write(self.folder.join(TARGET), b"").expect("an empty file");
+        recover(&self.folder).expect("recovered");
+        let held = names(&self.folder);
+        let is_output = |name: &String| fingerprint(&self.folder.join(name)) == self.staged;
+        assert!(held.iter().any(is_output), "{self}: no film among {held:?}");
+    }
+
     /// Recovers twice, and finds exactly one good film under the right name.
     pub(crate) fn assert_one_good_film(&self) {
         let before = names(&self.folder);

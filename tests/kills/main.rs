@@ -177,6 +177,13 @@ fn trials() -> Vec<Trial> {
             });
         }
     }));
+    trials.push(trial("the_only_film_is_kept".to_owned(), || {
+        watched(|| {
+            let library = Library::new("film.mp4", false);
+            let left = library.run(vec![Fault::Kill("journal_synced")]);
+            left.assert_only_film_is_kept();
+        });
+    }));
     trials.push(trial("quirks::killed_on_plain_one".to_owned(), || {
         for (source, keep_backup) in [("film.mkv", true), ("film.mp4", true)] {
             for point in POINTS {

@@ -293,3 +293,77 @@ impl State {
         self.held.get(worker).cloned().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker() -> Worker {
+        let id = WorkerId("w".to_owned());
+        Worker::new(id, "nas".to_owned(), WorkerSettings::default(), UnixMs(0))
+    }
+
+    fn report(session: &str) -> WorkerReport {
+        let report = serde_json::json!({
+            "protocol": 1, "worker": "w", "session": session, "sequence": 1, "name": "nas",
+            "version": "0", "slots": 1, "mode": "running", "load": {},
+        });
+        serde_json::from_value(report).expect("a report")
+    }
+
+    fn session(name: &str) -> SessionId {
+        SessionId(name.to_owned())
+    }
+
+    fn draining() -> WorkerSettings {
+        WorkerSettings {
+            draining: true,
+            ..WorkerSettings::default()
+        }
+    }
+
+    #[test]
+    fn an_order_to_drain_is_for_the_life_that_speaks_now() {
+        let mut worker = worker();
+        worker.remember(report("first"), (UnixMs(0), SteadyMs(0)));
+        let kept = worker.with_settings(draining(), true);
+        assert_eq!(kept.drained, Some(session("first")));
+        // Over a restart of the master.
+        let text = serde_json::to_string(&kept).expect("JSON");
+        worker.set(serde_json::from_str(&text).expect("JSON"));
+        assert!(worker.drain_heard_by(&session("first")).is_none());
+        let next = worker.drain_heard_by(&session("second")).expect("an end");
+        assert!(!next.settings.draining, "it is started again, and works");
+        assert_eq!(next.drained, None);
+    }
+
+    #[test]
+    fn an_order_to_drain_for_one_that_is_away_is_for_its_next_life() {
+        let mut worker = worker();
+        worker.remember(report("first"), (UnixMs(0), SteadyMs(0)));
+        worker.set(worker.with_settings(draining(), false));
+        let heard = worker.drain_heard_by(&session("second")).expect("heard");
+        assert!(heard.settings.draining, "it is not lost unheard");
+        assert_eq!(heard.drained, Some(session("second")));
+        // Said once more, it stays whose it is; taken back, it is nobody's.
+        worker.set(heard);
+        let again = worker.with_settings(draining(), true);
+        assert_eq!(again.drained, Some(session("second")));
+        let taken_back = worker.with_settings(WorkerSettings::default(), true);
+        assert_eq!(taken_back.drained, None);
+    }
+
+    #[test]
+    fn a_life_that_is_over_is_known() {
+        let mut worker = worker();
+        for (name, superseded) in [
+            ("first", None),
+            ("first", None),
+            ("second", Some("first")),
+            ("second", Some("first")),
+        ] {
+            worker.remember(report(name), (UnixMs(0), SteadyMs(0)));
+            assert_eq!(worker.superseded, superseded.map(session));
+        }
+    }
+}
