@@ -12,6 +12,7 @@ mod core;
 mod disk;
 mod error;
 mod films;
+mod grants;
 mod ledger;
 mod live;
 mod look;
