@@ -1,11 +1,9 @@
 //! The child process: encodes, verifies and replaces one film, with faults on its way.
 
-use std::env;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use av1core::{CancelToken, Container, InPlace, Recovered, Recovery, Verdict};
@@ -13,8 +11,6 @@ use rustix::process::{Signal, getpid, kill_process};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::support;
-
-const ORDER: &str = "AV1_KILLS_ORDER";
 
 /// What a child is to do.
 #[derive(Clone, Debug)]
@@ -59,27 +55,21 @@ pub(crate) const STRANGER: &[u8] = b"a stranger's film";
 pub(crate) const ADDED: &[u8] = b"more";
 
 impl Order {
-    /// The environment variable that carries the order.
-    pub(crate) fn to_environment(&self) -> (&'static str, String) {
-        let source = self.source.display();
-        let keep_backup = self.keep_backup;
-        (
-            ORDER,
-            format!("{source}\n{keep_backup}\n{}", to_lines(&self.faults)),
-        )
+    /// As text.
+    pub(crate) fn to_text(&self) -> String {
+        let (source, keep_backup) = (self.source.display(), self.keep_backup);
+        format!("{source}\n{keep_backup}\n{}", to_lines(&self.faults))
     }
 
-    /// The order that this process got; none for the process that runs the tests.
-    pub(crate) fn from_environment() -> Option<Self> {
-        let order = env::var(ORDER).ok()?;
+    fn from_text(order: &str) -> Self {
         let mut lines = order.lines();
         let source = lines.next().expect("a source").into();
         let keep_backup = lines.next() == Some("true");
-        Some(Self {
+        Self {
             source,
             keep_backup,
             faults: lines.map(Fault::from_line).collect(),
-        })
+        }
     }
 }
 
@@ -117,7 +107,8 @@ fn event(name: &str) -> Event {
 
 /// Does as ordered. Prints `staged HASH TOKEN BYTES` before it replaces and `replaced` or
 /// the error's kind after.
-pub(crate) fn run(order: &Order) -> ExitCode {
+pub(crate) fn run(order: &str) {
+    let order = &Order::from_text(order);
     av1core::quiet_encoder_log();
     let cancel = CancelToken::new();
     let place = InPlace::of(&order.source, Container::Matroska)
@@ -147,7 +138,6 @@ pub(crate) fn run(order: &Order) -> ExitCode {
         Ok(replaced) => println!("replaced {}", replaced.refused.join("; ")),
         Err(error) => println!("failed {:?}: {error}", error.kind()),
     }
-    ExitCode::SUCCESS
 }
 
 fn arm(fault: &Fault, order: &Order, target: &Path) {

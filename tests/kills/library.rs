@@ -1,17 +1,16 @@
 //! A library of one film, and what must be left of it.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use av1core::{Recovered, Recovery, recover};
 
 use crate::POINTS;
 use crate::child::{ADDED, Event, Fault, Order, STRANGER};
+use crate::nursery::{End, Process};
 use crate::quirky::{Quirk, Quirky};
 use crate::support::scratch::{fingerprint, names};
 use crate::support::{Scratch, command};
@@ -96,32 +95,23 @@ impl Library {
         self.scratch.file("library")
     }
 
-    pub(crate) fn child(&self, faults: &[Fault]) -> Command {
+    /// Starts a child on the film, with these faults.
+    pub(crate) fn start(&self, faults: &[Fault]) -> Process {
         let order = Order {
             source: self.scratch.file("library").join(self.source),
             keep_backup: self.keep_backup,
             faults: faults.to_vec(),
         };
-        let (name, value) = order.to_environment();
-        let mut command = Command::new(env::current_exe().expect("this binary"));
-        command.env(name, value).stdin(Stdio::null());
-        command
+        Process::start(&format!("replace\n{}", order.to_text()))
     }
 
     /// Runs two children on the film at once; one of their outputs is the film then.
     pub(crate) fn run_two(self) {
         let folder = self.scratch.file("library");
-        let start = || {
-            self.child(&[])
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("a child")
-        };
-        let said: Vec<_> = [start(), start()]
-            .into_iter()
-            .map(|child| child.wait_with_output().expect("an end"))
-            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-            .collect();
+        let said = [self.start(&[]), self.start(&[])].map(|mut child| {
+            child.wait();
+            child.said()
+        });
         let staged = |said: &String| {
             let staged = said.lines().next()?.strip_prefix("staged ")?;
             u64::from_str_radix(staged.split(' ').next()?, 16).ok()
@@ -136,16 +126,16 @@ impl Library {
     /// Runs a child on the film, with these faults.
     pub(crate) fn run(self, faults: Vec<Fault>) -> Left {
         let folder = self.scratch.file("library");
-        let output = self.child(&faults).output().expect("a child");
+        let mut child = self.start(&faults);
+        let end = child.wait();
+        let (said, errors) = (child.said(), child.errors());
         // Killed, or through: a child that panics has found something.
-        let panicked = output.status.code().is_some_and(|code| code != 0);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(!panicked, "{faults:?}: {stderr}");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lawful = matches!(end, End::Killed | End::Exited(0));
+        assert!(lawful, "{faults:?}: {end:?}: {errors}");
         let mut lines = said.lines();
         let staged = lines.next().and_then(|line| line.strip_prefix("staged "));
         let Some(staged) = staged.and_then(|line| line.split(' ').next()) else {
-            panic!("{faults:?}: the child did not get far: {stderr}");
+            panic!("{faults:?}: the child did not get far: {errors}");
         };
         let moved = self.scratch.file("library.moved");
         Left {

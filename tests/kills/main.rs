@@ -1,8 +1,8 @@
 //! Kills and spoils replacements at every step: whatever happens, there is exactly
 //! one good file under the right name, and recovery leaves no litter.
 //!
-//! Each case is a real child process (this binary again, see `child`) that encodes,
-//! verifies and replaces a small film, and is ended by SIGKILL at a fault point, or
+//! Each case is a real child process (of this binary, see `nursery`) that encodes, verifies
+//! and replaces a small film (see `child`), and is ended by SIGKILL at a fault point, or
 //! meets an error or a stranger there.
 
 #![expect(
@@ -19,6 +19,7 @@ mod support;
 
 mod child;
 mod library;
+mod nursery;
 mod quirky;
 mod revoked;
 
@@ -26,8 +27,9 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-use self::child::{Event, Fault, Order};
+use self::child::{Event, Fault};
 use self::library::Library;
+use self::nursery::Nursery;
 use self::quirky::Quirk;
 use self::revoked::{Part, Then};
 use self::support::watched;
@@ -98,13 +100,21 @@ const EVENTS: [Event; 7] = [
 ];
 
 fn main() -> ExitCode {
-    if let Some(ended) = revoked::run_if_ordered() {
+    if let Some(ended) = nursery::run_if_ordered(carry_out) {
         return ended;
     }
-    if let Some(order) = Order::from_environment() {
-        return child::run(&order);
+    let arguments = Arguments::from_args();
+    let _nursery = (!arguments.list).then(Nursery::start);
+    libtest_mimic::run(&arguments, trials()).exit_code()
+}
+
+/// What a child of the nursery does.
+fn carry_out(order: &str) {
+    match order.split_once('\n') {
+        Some(("replace", order)) => child::run(order),
+        Some(("revoke", order)) => revoked::run(order),
+        _ => panic!("no order: {order:?}"),
     }
-    libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
 }
 
 fn trials() -> Vec<Trial> {

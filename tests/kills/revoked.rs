@@ -2,18 +2,15 @@
 //! steps, to go on afterwards: the revoker says what became of the film, and it stays so.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use av1core::{Recovered, Recovery, Revocation, recover};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::child::{Event, Fault, to_lines};
 use crate::library::{Library, TARGET};
+use crate::nursery::Process;
 use crate::support::scratch::{fingerprint, names};
 use crate::support::watched;
 use crate::{Names, Variant};
@@ -219,16 +216,16 @@ fn both_go_on_from(
 ) {
     let more: Vec<_> = stops_again.map(Fault::Stop).into_iter().collect();
     let mut zombie = Zombie::stopped_at(variant, state, &more);
-    let revoker = zombie.start_revoker(&[Fault::Stop(point)]);
-    wait_for_stop(&revoker);
+    let mut revoker = zombie.start_revoker(&[Fault::Stop(point)]);
+    revoker.wait_for_stop();
     if stops_again.is_some() {
-        go_on(&zombie.process);
-        wait_for_stop(&zombie.process);
+        zombie.process.go_on();
+        zombie.process.wait_for_stop();
     } else {
         zombie.end(Then::GoesOn);
     }
     zombie.assert_never_without_a_film();
-    go_on(&revoker);
+    revoker.go_on();
     let told = zombie.told_by(revoker);
     zombie.assert_never_without_a_film();
     if stops_again.is_some() {
@@ -246,8 +243,8 @@ pub(crate) fn killed_further_on() {
         let mut zombie = Zombie::stopped_at(links, "backup", &[Fault::Stop("backed_up")]);
         let told = zombie.revoke();
         assert_eq!(told, Revocation::Revoked, "{zombie}");
-        go_on(&zombie.process);
-        wait_for_stop(&zombie.process);
+        zombie.process.go_on();
+        zombie.process.wait_for_stop();
         let backup = zombie.backup();
         assert!(zombie.held().contains_key(&backup), "{zombie}: no backup");
         zombie.end(Then::Dies);
@@ -258,11 +255,11 @@ pub(crate) fn killed_further_on() {
     let takes_aside = Variant::new("film.mp4", true, Names::Exchanges);
     watched(move || {
         let mut zombie = Zombie::stopped_at(takes_aside, "committed", &[Fault::Stop("aside")]);
-        let revoker = zombie.start_revoker(&[Fault::Stop("synced")]);
-        wait_for_stop(&revoker);
-        go_on(&zombie.process);
-        wait_for_stop(&zombie.process);
-        go_on(&revoker);
+        let mut revoker = zombie.start_revoker(&[Fault::Stop("synced")]);
+        revoker.wait_for_stop();
+        zombie.process.go_on();
+        zombie.process.wait_for_stop();
+        revoker.go_on();
         let told = zombie.told_by(revoker);
         assert_eq!(told, zombie.committed(), "{zombie}");
         zombie.end(Then::Dies);
@@ -276,8 +273,7 @@ struct Zombie {
     library: Library,
     variant: Variant,
     point: &'static str,
-    process: Child,
-    stdout: BufReader<ChildStdout>,
+    process: Process,
     staged: u64,
     token: String,
     bytes: String,
@@ -290,19 +286,14 @@ impl Zombie {
         let mut faults = variant.faults();
         faults.extend_from_slice(more);
         faults.push(Fault::Stop(point));
-        let mut process = library
-            .child(&faults)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
+        let mut process = library.start(&faults);
+        process.wait_for_stop();
+        let said = process.said();
+        let line = said.lines().next().unwrap_or_default();
         let words: Vec<_> = line.split_whitespace().collect();
         let ["staged", hash, token, bytes] = words[..] else {
             panic!("{point}: said {line:?}");
         };
-        wait_for_stop(&process);
         Self {
             library,
             variant,
@@ -312,7 +303,6 @@ impl Zombie {
             bytes: bytes.to_owned(),
             said: String::new(),
             process,
-            stdout,
         }
     }
 
@@ -320,18 +310,13 @@ impl Zombie {
         self.library.folder()
     }
 
-    fn start_revoker(&self, faults: &[Fault]) -> Child {
+    fn start_revoker(&self, faults: &[Fault]) -> Process {
         let mut all = self.variant.faults();
         all.extend_from_slice(faults);
         let source = self.folder().join(self.variant.source);
         let (token, bytes) = (&self.token, &self.bytes);
-        let order = format!("{}\n{token}\n{bytes}\n{}", source.display(), to_lines(&all));
-        Command::new(env::current_exe().expect("this binary"))
-            .env(ORDER, order)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a revoker")
+        let (source, faults) = (source.display(), to_lines(&all));
+        Process::start(&format!("revoke\n{source}\n{token}\n{bytes}\n{faults}"))
     }
 
     fn revoke(&self) -> Revocation {
@@ -350,14 +335,14 @@ impl Zombie {
     }
 
     fn revoke_and_die(&self, at: &'static str) {
-        let revoker = self.start_revoker(&[Fault::Kill(at)]);
-        revoker.wait_with_output().expect("an end");
+        self.start_revoker(&[Fault::Kill(at)]).wait();
     }
 
-    fn told_by(&self, revoker: Child) -> Revocation {
-        let output = revoker.wait_with_output().expect("an end");
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        match said.split_once(' ').unwrap_or((&said, "")) {
+    fn told_by(&self, mut revoker: Process) -> Revocation {
+        revoker.wait();
+        let said = revoker.said();
+        let said = said.trim();
+        match said.split_once(' ').unwrap_or((said, "")) {
             ("revoked", _) => Revocation::Revoked,
             ("nothing", _) => Revocation::Nothing,
             ("committed", path) => Revocation::Committed { path: path.into() },
@@ -368,11 +353,15 @@ impl Zombie {
     /// Lets it go on to its end, or ends it.
     fn end(&mut self, then: Then) {
         if then == Then::Dies {
-            self.process.kill().expect("killed");
+            self.process.kill();
         }
-        go_on(&self.process);
-        self.process.wait().expect("an end");
-        self.stdout.read_to_string(&mut self.said).expect("text");
+        self.process.go_on();
+        self.process.wait();
+        let said = self.process.said();
+        self.said = said
+            .split_once('\n')
+            .map_or("", |(_, rest)| rest)
+            .to_owned();
     }
 
     /// The folder shows what was told; the zombie may still hold files of its own.
@@ -492,19 +481,8 @@ impl fmt::Display for Zombie {
     }
 }
 
-/// No process stays behind a test that fails.
-impl Drop for Zombie {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-const ORDER: &str = "AV1_KILLS_REVOKE";
-
-/// Revokes, where this process was started for that.
-pub(crate) fn run_if_ordered() -> Option<ExitCode> {
-    let order = env::var(ORDER).ok()?;
+/// Revokes.
+pub(crate) fn run(order: &str) {
     let mut lines = order.lines();
     let source = lines.next().expect("a source");
     let token = lines.next().expect("a token");
@@ -518,20 +496,4 @@ pub(crate) fn run_if_ordered() -> Option<ExitCode> {
         Ok(Revocation::Nothing) => println!("nothing"),
         other => println!("failed {other:?}"),
     }
-    Some(ExitCode::SUCCESS)
-}
-
-/// Waits until a child is stopped, or is over; it can be waited for afterwards.
-fn wait_for_stop(child: &Child) {
-    let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    waitid(WaitId::Pid(pid(child)), options).expect("a child");
-}
-
-fn go_on(child: &Child) {
-    // It may be over.
-    let _ = kill_process(pid(child), Signal::CONT);
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_child(child)
 }

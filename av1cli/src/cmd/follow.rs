@@ -179,9 +179,35 @@ impl Follower {
         Ok((page.jobs, total))
     }
 
+    /// How many films there are to look into since the beginning: a worker may be through
+    /// with some of them before anyone can ask.
+    pub(super) async fn found(&self) -> anyhow::Result<u64> {
+        let looked_into = async || {
+            let ended = self.dealt_with().await?;
+            anyhow::Ok(ended.iter().filter(|job| job.worker.is_some()).count())
+        };
+        let mut ended = looked_into().await?;
+        loop {
+            let (_, left) = self.left().await?;
+            let before = std::mem::replace(&mut ended, looked_into().await?);
+            // One that ended in between may be in neither number.
+            if before == ended {
+                return Ok(left + ended as u64);
+            }
+        }
+    }
+
     /// Every film that was dealt with since the beginning, by path; those that the feed
     /// did not tell of are told now.
     pub(super) async fn ended(&mut self) -> anyhow::Result<Vec<JobView>> {
+        let mut all = self.dealt_with().await?;
+        all.sort_by(|a, b| (&a.root, &a.path).cmp(&(&b.root, &b.path)));
+        let untold = self.library.take(all.clone());
+        self.tell(&untold)?;
+        Ok(all)
+    }
+
+    async fn dealt_with(&self) -> anyhow::Result<Vec<JobView>> {
         let mut all = Vec::new();
         let mut query = PageQuery {
             sort: SortBy::Changed,
@@ -201,9 +227,6 @@ impl Follower {
             }
         }
         all.retain(|job| Tally::of([job]).films() > 0);
-        all.sort_by(|a, b| (&a.root, &a.path).cmp(&(&b.root, &b.path)));
-        let untold = self.library.take(all.clone());
-        self.tell(&untold)?;
         Ok(all)
     }
 

@@ -179,8 +179,8 @@ impl Course {
     async fn on(&mut self, follower: &mut Follower, how: How) -> anyhow::Result<Option<Exit>> {
         if !self.scanned && follower.is_scanned().await {
             self.scanned = true;
-            let (_, left) = follower.left().await?;
-            out::say(&format!("{} to look into", text::count(left, "film")))?;
+            let found = follower.found().await?;
+            out::say(&format!("{} to look into", text::count(found, "film")))?;
             for root in follower.roots().await {
                 if let Some(problem) = root.problem {
                     out::note(&format!("warning: {}: {problem}", root.path));

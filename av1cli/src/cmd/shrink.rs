@@ -175,10 +175,9 @@ async fn to_the_end(follower: &mut Follower, show: Show) -> anyhow::Result<End> 
 }
 
 async fn found(follower: &Follower) -> anyhow::Result<()> {
-    let (_, left) = follower.left().await?;
-    follower.say(&match left {
+    follower.say(&match follower.found().await? {
         0 => "There is nothing to do.".to_owned(),
-        left => format!("{} to look into", text::count(left, "film")),
+        found => format!("{} to look into", text::count(found, "film")),
     })?;
     for root in follower.roots().await {
         if let Some(problem) = root.problem {
