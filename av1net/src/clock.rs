@@ -1,8 +1,9 @@
 //! Where this crate reads the clock (`clippy::disallowed_methods` keeps it so). What
-//! decides by time takes a [`UnixMs`] or a [`SteadyMs`] instead.
+//! decides by time takes a [`UnixMs`] or a [`SteadyMs`] instead. Within a simulation (see
+//! `worker/simulation.rs`) it is the simulation's clock that is read.
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::units::{SteadyMs, UnixMs};
 
@@ -14,9 +15,12 @@ use crate::units::{SteadyMs, UnixMs};
 )]
 #[must_use]
 pub fn now() -> UnixMs {
+    #[cfg(test)]
+    if let Some(since) = turmoil::since_epoch() {
+        return UnixMs(whole_ms(since));
+    }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let ms = since.map_or(0, |since| since.as_millis());
-    UnixMs(i64::try_from(ms).unwrap_or(i64::MAX))
+    UnixMs(since.map_or(0, whole_ms))
 }
 
 /// The time that has passed, for leases and for who is there. A machine that slept for a
@@ -28,6 +32,13 @@ pub fn now() -> UnixMs {
 #[must_use]
 pub fn steady() -> SteadyMs {
     static START: OnceLock<Instant> = OnceLock::new();
-    let ms = START.get_or_init(Instant::now).elapsed().as_millis();
-    SteadyMs(i64::try_from(ms).unwrap_or(i64::MAX))
+    #[cfg(test)]
+    if let Some(since) = turmoil::sim_elapsed() {
+        return SteadyMs(whole_ms(since));
+    }
+    SteadyMs(whole_ms(START.get_or_init(Instant::now).elapsed()))
+}
+
+fn whole_ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

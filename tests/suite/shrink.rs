@@ -45,10 +45,17 @@ impl Home {
 
     /// A command with this home, for films that were made a moment ago and are small.
     fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.settling(words);
+        command.args(["--settle", "0"]);
+        command
+    }
+
+    /// The same for films that are not all to be touched at once.
+    fn settling(&self, words: &[&str]) -> Command {
         let mut command = av1cli();
         command.env("XDG_STATE_HOME", self.scratch.file("state"));
         command.args(words);
-        command.args(["--settle", "0", "--min-bytes", "0", "--min-duration", "0"]);
+        command.args(["--min-bytes", "0", "--min-duration", "0"]);
         command.args(["--preset", &fast_preset().to_string()]);
         command
     }
@@ -182,6 +189,27 @@ fn a_folder_is_shrunk_and_then_there_is_nothing_to_do() {
         assert_eq!(lines[0]["state"], "completed");
         assert_eq!(lines[1]["shrunk"], 1);
         assert_eq!(lines[1]["left"], 0);
+    });
+}
+
+/// The scan has not come to its end while a film may still be written to, and the others
+/// are shrunk meanwhile.
+#[test]
+fn what_is_done_before_the_scan_ends_is_counted() {
+    watched(|| {
+        let home = Home::new();
+        let old = home.film("old.mkv", 1.0);
+        fs::File::options()
+            .append(true)
+            .open(old)
+            .and_then(|file| file.set_modified(std::time::UNIX_EPOCH))
+            .expect("a time");
+        home.film("new.mkv", 1.0);
+        let mut shrink = home.settling(&["shrink", "--settle", "4"]);
+        let told = run(shrink.arg(home.films()));
+        told.assert_code(0);
+        let counted = told.stdout.contains("2 films to look into");
+        assert!(counted, "{}", told.stdout);
     });
 }
 

@@ -32,6 +32,8 @@ mod process;
 mod runner;
 mod session;
 mod ship;
+#[cfg(test)]
+mod simulation;
 mod system;
 mod tasks;
 mod temp;

@@ -27,7 +27,7 @@ const APPLICATION_ID: i32 = 0x6176_316e;
 /// Up to this size a file is checked before it is used: 0.2 s on a slow disk, and some
 /// 60,000 jobs. A larger one, of which two seconds are promised to be enough for
 /// readiness with a million jobs (design, section 5), is checked while it is used.
-const CHECKED_FIRST_BYTES: i64 = 32 << 20;
+pub(super) const CHECKED_FIRST_BYTES: i64 = 32 << 20;
 
 /// A reader waits so long where another connection has the whole file, which happens
 /// only while the last one of a process that was killed is tidied up after.

@@ -1,3 +1,6 @@
+mod crash;
+mod files;
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 
