@@ -351,3 +351,6 @@ pub struct ErrorBody {
 pub fn film_path(job: JobId, epoch: Epoch, part: &str) -> String {
     format!("/api/v1/films/{job}/{epoch}/{part}")
 }
+
+#[cfg(test)]
+mod tests;
