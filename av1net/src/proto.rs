@@ -332,6 +332,9 @@ pub struct WorkerSettings {
     pub threads: Option<u32>,
     /// Niceness of the encodes, 0 to 19; also of those that run.
     pub niceness: Option<u8>,
+    /// Hours in which encodes may begin, by the worker's own clock on the wall, as in its
+    /// configuration; none: always.
+    pub schedule: Option<Vec<String>>,
 }
 
 /// An error as JSON, of every endpoint.

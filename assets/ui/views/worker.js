@@ -30,6 +30,28 @@ function NumberSetting({ name, label, help, min, max, worker }) {
   </div>`;
 }
 
+/** Hours that may be left to the worker's own configuration; on the wire an empty list is always. */
+function HoursSetting({ worker }) {
+  const set = worker.settings.schedule;
+  const shown = set == null ? '' : set.length ? set.join('; ') : 'always';
+  const [text, setText] = useState(shown);
+  const words = text.trim();
+  const save = async () => {
+    const spans = words.split(';').map((span) => span.trim()).filter(Boolean);
+    const schedule = words === '' ? null : words === 'always' ? [] : spans;
+    const next = await workerSettings(worker.id, { ...worker.settings, schedule });
+    workers.set(next.id, next);
+    toast(`Hours: ${words || 'as the worker is configured'}.`);
+  };
+  return html`<div class="setting">
+    <label for="set-schedule">Hours</label>
+    <input id="set-schedule" type="text" value=${text} placeholder="its own" autocomplete="off" spellcheck=${false}
+      aria-describedby="help-schedule" onInput=${(event) => setText(event.target.value)} />
+    <${Action} run=${save} disabled=${words === shown}>Set</${Action}>
+    <p id="help-schedule" class="quiet-text">When encodes may begin, by the worker’s own clock: <code>mon-fri 22:00-06:00; sat,sun 00:00-24:00</code>, or <code>always</code>.</p>
+  </div>`;
+}
+
 function Switches({ worker }) {
   const [asked, setAsked] = useState(false);
   const set = async (changes) => {
@@ -90,6 +112,7 @@ export function WorkerDrawer({ id }) {
         <${NumberSetting} worker=${worker} name="slots" label="Slots" help="Encodes at once." min=${1} max=${64} />
         <${NumberSetting} worker=${worker} name="threads" label="Threads" help="Of each encode, from the next one on." min=${1} max=${256} />
         <${NumberSetting} worker=${worker} name="niceness" label="Niceness" help="0 to 19, higher gives way to others; of those that run, too." min=${0} max=${19} />
+        <${HoursSetting} worker=${worker} />
       </section>`}
       <section><h3>What it is</h3><${Facts} worker=${worker} /></section>
     </div>`}

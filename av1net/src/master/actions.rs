@@ -4,6 +4,7 @@ use super::core::{Core, PAUSED};
 use super::error::ApiError;
 use crate::api::{ActionResult, JobAction, JobsAction, RefusedJob, ScanRequest, WorkerView};
 use crate::clock;
+use crate::config::Hours;
 use crate::job::{Job, JobEvent};
 use crate::proto::WorkerSettings;
 use crate::store::{Cursor, Done, Op, PageQuery, SortBy};
@@ -129,6 +130,13 @@ impl Core {
         if !in_range {
             let message = "slots are 1 to 64, threads 1 to 256, niceness 0 to 19";
             return Err(ApiError::new(400, "out_of_range", message));
+        }
+        if let Some(Err(why)) = settings.schedule.as_deref().map(Hours::parse) {
+            return Err(ApiError::new(
+                400,
+                "out_of_range",
+                format!("schedule: {why}"),
+            ));
         }
         let no_such = || ApiError::not_found(format_args!("worker {id}"));
         let turn = self.state().workers.get(id).map(|known| known.turn.clone());

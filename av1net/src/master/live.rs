@@ -2,6 +2,7 @@
 //! numbered deltas that a client can take up again after a lost connection.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
@@ -13,10 +14,12 @@ use crate::units::{JobId, WorkerId};
 
 /// Deltas remembered: two minutes of them, for a phone that was in a tunnel.
 const REMEMBERED: usize = 240;
+/// Bytes of them: with ten thousand workers two minutes would be half a gigabyte.
+const REMEMBERED_BYTES: usize = 4 << 20;
 /// Deltas that a slow client may lag behind before it has to begin anew.
 const LAG: usize = 64;
-/// Jobs in one delta. What is over it comes with the next one.
-const MOST_JOBS: usize = 500;
+/// Jobs in one delta, and workers. What is over it comes with the next one.
+const MOST: usize = 500;
 
 /// What is to be told, and what was told last.
 pub(super) struct Live {
@@ -27,11 +30,64 @@ pub(super) struct Live {
 
 #[derive(Default)]
 struct Touched {
-    jobs: BTreeSet<JobId>,
-    workers: BTreeSet<WorkerId>,
+    jobs: Turns<JobId>,
+    workers: Turns<WorkerId>,
     status: bool,
     seq: u64,
     sent: VecDeque<(u64, Arc<str>)>,
+    /// Of what was sent and is remembered.
+    sent_bytes: usize,
+}
+
+impl Touched {
+    fn remember(&mut self, seq: u64, text: &Arc<str>) {
+        self.sent_bytes += text.len();
+        self.sent.push_back((seq, Arc::clone(text)));
+        while self.sent.len() > REMEMBERED || self.sent_bytes > REMEMBERED_BYTES {
+            let Some((_, oldest)) = self.sent.pop_front() else {
+                return;
+            };
+            self.sent_bytes -= oldest.len();
+        }
+    }
+}
+
+/// What changed and is to be told. Where more changes than goes into the deltas, each has
+/// its turn all the same.
+struct Turns<T> {
+    waiting: BTreeSet<T>,
+    /// Who had the last turn.
+    last: Option<T>,
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self {
+            waiting: BTreeSet::new(),
+            last: None,
+        }
+    }
+}
+
+impl<T: Ord + Clone> Turns<T> {
+    /// Takes out as many as go into a delta.
+    fn take(&mut self) -> BTreeSet<T> {
+        if self.waiting.len() <= MOST {
+            return std::mem::take(&mut self.waiting);
+        }
+        let last = self.last.as_ref();
+        let after = (last.map_or(Unbounded, Excluded), Unbounded);
+        let before = last.map(|last| self.waiting.range(..=last));
+        let in_turn = self
+            .waiting
+            .range(after)
+            .chain(before.into_iter().flatten());
+        let taken: Vec<T> = in_turn.take(MOST).cloned().collect();
+        self.last = taken.last().cloned();
+        let taken: BTreeSet<T> = taken.into_iter().collect();
+        self.waiting.retain(|one| !taken.contains(one));
+        taken
+    }
 }
 
 /// A client's place in the feed.
@@ -56,13 +112,13 @@ impl Live {
     }
 
     pub(super) fn touch_job(&self, job: JobId) {
-        self.inner().jobs.insert(job);
+        self.inner().jobs.waiting.insert(job);
     }
 
     pub(super) fn touch_worker(&self, worker: &WorkerId) {
         let mut inner = self.inner();
-        if !inner.workers.contains(worker) {
-            inner.workers.insert(worker.clone());
+        if !inner.workers.waiting.contains(worker) {
+            inner.workers.waiting.insert(worker.clone());
         }
     }
 
@@ -73,12 +129,8 @@ impl Live {
     /// What is to be told next; `None` where nothing is.
     fn take(&self) -> Option<(Vec<JobId>, BTreeSet<WorkerId>, bool)> {
         let mut inner = self.inner();
-        let later = match inner.jobs.iter().nth(MOST_JOBS).copied() {
-            Some(first_later) => inner.jobs.split_off(&first_later),
-            None => BTreeSet::new(),
-        };
-        let jobs = std::mem::replace(&mut inner.jobs, later);
-        let workers = std::mem::take(&mut inner.workers);
+        let jobs = inner.jobs.take();
+        let workers = inner.workers.take();
         let status = std::mem::take(&mut inner.status) || !jobs.is_empty();
         let is_nothing = jobs.is_empty() && workers.is_empty() && !status;
         (!is_nothing).then(|| (jobs.into_iter().collect(), workers, status))
@@ -92,10 +144,7 @@ impl Live {
             return;
         };
         let seq = inner.seq;
-        inner.sent.push_back((seq, Arc::clone(&text)));
-        if inner.sent.len() > REMEMBERED {
-            inner.sent.pop_front();
-        }
+        inner.remember(seq, &text);
         // Nobody may be listening.
         let _ = self.sender.send(text);
     }
@@ -110,6 +159,7 @@ impl Live {
         let mut inner = self.inner();
         inner.seq += 1;
         inner.sent.clear();
+        inner.sent_bytes = 0;
     }
 
     /// The deltas after `after`, where they are still remembered.
@@ -211,5 +261,57 @@ impl Core {
         delta.jobs = self.views_of(jobs).await;
         delta.workers = self.views_of_workers(&workers);
         self.0.live.send(delta);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_turn_where_more_changes_than_is_told() {
+        let mut turns = Turns::default();
+        let busy = 3 * MOST + 1;
+        let mut told = BTreeSet::new();
+        for _ in 0..4 {
+            // All of them, again and again.
+            turns.waiting.extend(0..busy);
+            let taken = turns.take();
+            assert_eq!(taken.len(), MOST);
+            told.extend(taken);
+        }
+        assert_eq!(told.len(), busy);
+        turns.waiting = [1, 2].into();
+        assert_eq!(turns.take(), [1, 2].into());
+        assert_eq!(turns.take(), [].into());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_number_and_in_bytes() {
+        let live = Live::new();
+        let send = |message: &str| {
+            let mut inner = live.inner();
+            inner.seq += 1;
+            let (seq, text) = (inner.seq, message.into());
+            inner.remember(seq, &text);
+        };
+        for _ in 0..1000 {
+            send("small");
+        }
+        assert_eq!(live.inner().sent.len(), REMEMBERED);
+        let resumes = |after| live.resumed(&live.feed, after).map(|s| s.first.len());
+        assert_eq!(resumes(900), Some(100));
+        assert_eq!(resumes(1000 - REMEMBERED as u64), Some(REMEMBERED));
+        assert_eq!(resumes(1000 - REMEMBERED as u64 - 1), None, "a snapshot");
+
+        let large = "x".repeat(REMEMBERED_BYTES / 3);
+        for _ in 0..10 {
+            send(&large);
+        }
+        assert_eq!(resumes(1007), Some(3));
+        assert_eq!(resumes(1006), None, "a snapshot");
+        let held: usize = live.inner().sent.iter().map(|(_, text)| text.len()).sum();
+        assert_eq!(held, live.inner().sent_bytes);
+        assert!(held <= REMEMBERED_BYTES);
     }
 }

@@ -9,12 +9,14 @@ use super::orders::{ChildEnd, ChildPhase};
 use super::process::tests::{asking, ended, expect, film, gone, phase, program, say};
 use super::testing::{Bench, LIMIT, file_at};
 use super::{Means, Transport, WorkerError, WorkerEvent};
-use crate::api::{JobAction, JobView, JobsAction};
+use crate::api::{JobAction, JobView, JobsAction, WorkerState};
 use crate::client::{Client, MasterAddress, Token};
-use crate::config::Sources;
+use crate::clock;
+use crate::config::{Hours, Sources, Zone};
 use crate::http::local_token;
 use crate::job::{JobState, Reason};
 use crate::master::Master;
+use crate::proto::WorkerSettings;
 use crate::roots::probe_mounts;
 use crate::store::PageQuery;
 
@@ -231,6 +233,62 @@ async fn a_cancelled_job_s_process_is_gone_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     pair.until("cancelled", |job| job.state == JobState::Cancelled)
         .await;
+    pair.bench.control.drain();
+    worker.ended().await.expect("ends well");
+}
+
+/// Hours that are not now.
+fn other_hours() -> Vec<String> {
+    let one_of = ["mon 03:00-03:01", "thu 15:00-15:01"].map(|span| vec![span.to_owned()]);
+    let is_closed = |spans: &Vec<String>| {
+        let hours = Hours::parse(spans).expect("hours");
+        !hours.is_open_at(clock::now(), &Zone::system())
+    };
+    one_of.into_iter().find(is_closed).expect("days apart")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hours_are_set_from_the_master_while_it_runs() {
+    let mut pair = Pair::new(until_go).await;
+    pair.bench.config.tuning.is_open = std::sync::Arc::new(|_| false);
+    let worker = pair.bench.start(pair.transport());
+    let is = |mode| {
+        let core = pair.core().clone();
+        let seen = async move {
+            loop {
+                let workers = core.workers().await;
+                if let Some(worker) = workers.first().filter(|w| w.state == mode) {
+                    return worker.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LIMIT, seen)
+    };
+    // By its own configuration.
+    let known = is(WorkerState::OutsideHours).await.expect("it is known");
+    let set = async |schedule| {
+        let settings = WorkerSettings {
+            schedule,
+            ..WorkerSettings::default()
+        };
+        pair.core().set_worker(&known.id, settings).await
+    };
+    let refused = set(Some(vec!["22-6".to_owned()]))
+        .await
+        .expect_err("refused");
+    assert_eq!((refused.status, &*refused.body.kind), (400, "out_of_range"));
+    assert!(refused.body.message.contains("22-6"), "{refused:?}");
+
+    set(Some(Vec::new())).await.expect("set");
+    pair.until("encoded", |job| job.phase.as_deref() == Some("encoding"))
+        .await;
+    set(Some(other_hours())).await.expect("set");
+    std::fs::write(pair.bench.file("go"), "").expect("writes");
+    // What runs goes on to its end.
+    pair.until("skipped", |job| job.state == JobState::Skipped)
+        .await;
+    is(WorkerState::OutsideHours).await.expect("closed");
     pair.bench.control.drain();
     worker.ended().await.expect("ends well");
 }

@@ -31,6 +31,7 @@ use super::temp::TempFolder;
 use super::{WorkerConfig, WorkerControl, WorkerError, WorkerEvent, WorkerSummary, system};
 use crate::client::Client;
 use crate::clock;
+use crate::config::{Hours, Zone};
 use crate::proto::{Grant, Load, MasterReply, PROTOCOL, WorkerMode, WorkerReport, WorkerSettings};
 use crate::units::SessionId;
 
@@ -73,6 +74,9 @@ struct Session {
     niceness: watch::Sender<u8>,
     wanted: watch::Receiver<Wanted>,
     settings: WorkerSettings,
+    /// Set from the master, in place of the worker's own.
+    hours: Option<Hours>,
+    zone: Zone,
     mode: WorkerMode,
     summary: WorkerSummary,
     contact: Contact,
@@ -109,6 +113,8 @@ impl Session {
             niceness: watch::Sender::new(config.tuning.niceness),
             wanted: control.watch(),
             settings: WorkerSettings::default(),
+            hours: None,
+            zone: Zone::system(),
             mode: WorkerMode::default(),
             summary: WorkerSummary::new(worker),
             contact: Contact::default(),
@@ -178,6 +184,8 @@ impl Session {
         if let Some(event) = self.contact.answered() {
             self.observe(&event);
         }
+        let schedule = reply.settings.schedule.as_deref();
+        self.hours = schedule.and_then(|spans| Hours::parse(spans).ok());
         self.settings = reply.settings;
         self.mounts.set(&reply.roots);
         // Before the grants: whoever drains takes none.
@@ -228,7 +236,11 @@ impl Session {
 
     /// Brings what is set, here or from the master, to where it has an effect.
     fn settle(&mut self) {
-        let is_open = (self.config.tuning.is_open)(clock::now());
+        let now = clock::now();
+        let is_open = match &self.hours {
+            Some(hours) => hours.is_open_at(now, &self.zone),
+            None => (self.config.tuning.is_open)(now),
+        };
         let mode = mode(self.wanted.borrow().wish, &self.settings, is_open);
         if mode != self.mode {
             tracing::info!(?mode, "the worker is in another mode");

@@ -133,8 +133,17 @@ fn an_encode_is_cancelled_and_tried_again() {
     });
 }
 
+/// A minute three days away, by this machine's clock.
+fn hours_that_are_not_now() -> String {
+    let mut date = std::process::Command::new("date");
+    date.env("LC_ALL", "C").args(["-d", "3 days", "+%a"]);
+    let day = date.output().expect("date(1)").stdout;
+    let day = String::from_utf8(day).expect("text").to_lowercase();
+    format!("{} 12:00-12:01", day.trim())
+}
+
 #[test]
-fn a_worker_is_drained() {
+fn a_worker_is_given_hours_and_drained() {
     watched(|| {
         let scratch = Scratch::new();
         let library = Library::new(&scratch, "films");
@@ -145,6 +154,13 @@ fn a_worker_is_drained() {
         let mut worker = master.worker(&scratch, "nas");
         page.view("workers", "Workers");
         page.click(".rack h2 a");
+        page.fill("#set-schedule", "no day at all");
+        page.click(".setting:has(#set-schedule) button");
+        page.await_text(".toast", "no day at all");
+        let hours = hours_that_are_not_now();
+        page.fill("#set-schedule", &hours);
+        page.click(".setting:has(#set-schedule) button");
+        page.await_text("dialog .eyebrow", "Outside its hours");
         page.press("Drain");
         page.confirm("Drain");
         assert!(worker.process.wait().success(), "{}", worker.process.log());

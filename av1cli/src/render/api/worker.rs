@@ -87,6 +87,10 @@ fn settings(worker: &WorkerView) -> String {
         set.slots.map(|slots| format!("slots {slots}")),
         set.threads.map(|threads| format!("threads {threads}")),
         set.niceness.map(|niceness| format!("niceness {niceness}")),
+        set.schedule.as_ref().map(|spans| match spans.as_slice() {
+            [] => "at all hours".to_owned(),
+            spans => format!("hours {}", spans.join("; ")),
+        }),
     ];
     let words: Vec<_> = words.into_iter().flatten().collect();
     words.join(", ")
@@ -104,7 +108,8 @@ mod tests {
              "load": {"cpu_percent": 93.7, "memory_used_bytes": 2000000000,
                       "memory_total_bytes": 8000000000},
              "history": [], "last_seen": 99000, "mounted": [], "jobs": [7], "fps": 31.4,
-             "failures": 1, "settings": {"paused": true, "niceness": 19}},
+             "failures": 1, "settings": {"paused": true, "niceness": 19,
+                "schedule": ["mon-fri 22:00-06:00", "sat,sun 00:00-24:00"]}},
             {"id": "ff", "name": "attic\u001b]0;x", "state": "offline", "version": "0.1.0",
              "encoder": null, "warnings": [], "slots": 1, "load": {}, "history": [],
              "last_seen": -400000, "mounted": [], "jobs": [], "fps": 0.0, "failures": 0,
@@ -116,7 +121,7 @@ mod tests {
         WORKER           ID        STATE       BUSY  FPS  CPU   MEMORY          SEEN       ENCODER
         nas              a1b2c3d4  processing  1/2   31   94 %  25 % of 8.0 GB  now        SVT-AV1 1.4.1
         attic\u{1b}]0;x  ff        offline     0/1                              8 min ago
-        nas: set from the master: paused, niceness 19
+        nas: set from the master: paused, niceness 19, hours mon-fri 22:00-06:00; sat,sun 00:00-24:00
         nas: 1 attempt failed on it since the master started
         warning: nas: its clock is 3 min off
         ");

@@ -1,6 +1,6 @@
 //! WebSockets: a worker's line to the master, and the live feed.
 //!
-//! 10,000 of them have to fit in 150 MB, so that each has a read buffer of 4 KiB, writes
+//! 10,000 of them have to fit in 150 MB, so that each has a read buffer of 2 KiB, writes
 //! without a buffer of its own, and keeps on its stack what it waits for and no more.
 
 mod live;
@@ -33,8 +33,9 @@ pub(super) use self::worker::worker;
 
 /// The largest message that is taken: a worker that ended thousands of jobs fits.
 const MESSAGE_BYTES: usize = 1 << 20;
-/// What a quiet line holds.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+/// What a quiet line holds; it grows for a message that is longer. A worker's beat has half
+/// a kilobyte.
+const READ_BUFFER_BYTES: usize = 2 << 10;
 /// How long the other side has to agree that it is over.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Silences of `ping_every` after which a line is dead.

@@ -305,6 +305,7 @@ fn settings() -> WorkerSettings {
         slots: Some(1),
         threads: Some(1),
         niceness: Some(1),
+        schedule: Some(vec!["22:00-06:00".to_owned()]),
     }
 }
 
