@@ -43,7 +43,7 @@ function HoursSetting({ worker }) {
     workers.set(next.id, next);
     toast(`Hours: ${words || 'as the worker is configured'}.`);
   };
-  return html`<div class="setting">
+  return html`<div class="setting long">
     <label for="set-schedule">Hours</label>
     <input id="set-schedule" type="text" value=${text} placeholder="its own" autocomplete="off" spellcheck=${false}
       aria-describedby="help-schedule" onInput=${(event) => setText(event.target.value)} />

@@ -161,11 +161,13 @@ fn a_worker_is_given_hours_and_drained() {
         page.fill("#set-schedule", &hours);
         page.click(".setting:has(#set-schedule) button");
         page.await_text("dialog .eyebrow", "Outside its hours");
+        page.picture("worker");
         page.press("Drain");
         page.confirm("Drain");
         assert!(worker.process.wait().success(), "{}", worker.process.log());
         page.await_text("dialog .eyebrow", "Offline");
-        page.close(&[]);
+        // What it refused.
+        page.close(&["400 (Bad Request)"]);
     });
 }
 
