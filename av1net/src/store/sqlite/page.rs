@@ -20,7 +20,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Rows that a page looks into at the most, so that it is there within 20 ms (design,
 /// section 5).
-const MOST_LOOKED_AT: usize = 4_000;
+const MOST_LOOKED_AT: usize = 3_000;
 
 /// By path, jobs in states that have so few of them are gathered and sorted, rather than
 /// looked for among all.
