@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ const ADDED: u64 = 50;
 
 /// What the child does in place of its test: adds films and has each claimed, and says so
 /// when that is durable.
-fn write_until_killed(directory: PathBuf) -> ! {
-    let store = SqliteStore::open(&directory, POLICY).expect("opens");
+fn write_until_killed(directory: &Path) -> ! {
+    let store = SqliteStore::open(directory, POLICY).expect("opens");
     store.write(&[put_root("films")]).expect("durable");
     let first = store.counters().expect("reads").files();
     for batch in first / ADDED.. {
@@ -41,7 +41,7 @@ fn write_until_killed(directory: PathBuf) -> ! {
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
     if let Some(directory) = env::var_os(DIRECTORY) {
-        write_until_killed(directory.into());
+        write_until_killed(directory.as_ref());
     }
     let directory = tempfile::tempdir().expect("a directory");
     let this = concat!(module_path!(), "::what_was_acknowledged_outlives_a_kill");
