@@ -122,6 +122,7 @@ fn tend(mut connection: UnixStream, carry_out: fn(&str)) {
         .expect("told");
         // Nobody else is given its number while somebody may still signal it.
         let _ = connection.read(&mut [0]);
+        let _ = waitid(WaitId::Pid(child), WaitIdOptions::EXITED);
         return;
     }
 }

@@ -198,14 +198,17 @@ fn a_folder_is_shrunk_and_then_there_is_nothing_to_do() {
 fn what_is_done_before_the_scan_ends_is_counted() {
     watched(|| {
         let home = Home::new();
-        let old = home.film("old.mkv", 1.0);
-        fs::File::options()
+        home.film("old.mkv", 1.0);
+        // A time ahead of this machine's clock is waited for.
+        let new = fs::File::options()
             .append(true)
-            .open(old)
-            .and_then(|file| file.set_modified(std::time::UNIX_EPOCH))
-            .expect("a time");
-        home.film("new.mkv", 1.0);
-        let mut shrink = home.settling(&["shrink", "--settle", "4"]);
+            .open(home.film("new.mkv", 1.0))
+            .expect("opened");
+        let modified = new.metadata().and_then(|meta| meta.modified());
+        let ahead = modified.expect("a time") + std::time::Duration::from_secs(6);
+        new.set_modified(ahead).expect("a time");
+        drop(new);
+        let mut shrink = home.settling(&["shrink", "--settle", "1"]);
         let told = run(shrink.arg(home.films()));
         told.assert_code(0);
         let counted = told.stdout.contains("2 films to look into");

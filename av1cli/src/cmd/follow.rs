@@ -181,20 +181,26 @@ impl Follower {
 
     /// How many films there are to look into since the beginning: a worker may be through
     /// with some of them before anyone can ask.
+    /// Nothing else goes on while it is counted, so it is one page and a few tries: of a
+    /// library in which more ends meanwhile the number is a little too small.
     pub(super) async fn found(&self) -> anyhow::Result<u64> {
+        const TRIES: usize = 3;
         let looked_into = async || {
-            let ended = self.dealt_with().await?;
-            anyhow::Ok(ended.iter().filter(|job| job.worker.is_some()).count())
+            let page = self.core.jobs(last_ended()).await.map_err(unexpected)?;
+            let ended = page.jobs.iter().filter(|job| job.changed >= self.began);
+            anyhow::Ok(ended.filter(|job| job.worker.is_some()).count() as u64)
         };
-        let mut ended = looked_into().await?;
-        loop {
+        let mut found = 0;
+        for _ in 0..TRIES {
+            let before = looked_into().await?;
             let (_, left) = self.left().await?;
-            let before = std::mem::replace(&mut ended, looked_into().await?);
-            // One that ended in between may be in neither number.
-            if before == ended {
-                return Ok(left + ended as u64);
+            found = left + before;
+            // One that ended in between is in neither number.
+            if looked_into().await? == before {
+                break;
             }
         }
+        Ok(found)
     }
 
     /// Every film that was dealt with since the beginning, by path; those that the feed
@@ -209,12 +215,7 @@ impl Follower {
 
     async fn dealt_with(&self) -> anyhow::Result<Vec<JobView>> {
         let mut all = Vec::new();
-        let mut query = PageQuery {
-            sort: SortBy::Changed,
-            descending: true,
-            limit: 500,
-            ..PageQuery::default()
-        };
+        let mut query = last_ended();
         loop {
             let page = self.core.jobs(query.clone()).await.map_err(unexpected)?;
             let older = page.jobs.iter().position(|job| job.changed < self.began);
@@ -240,6 +241,23 @@ impl Follower {
         if let Some(bars) = self.bars.take() {
             bars.clear();
         }
+    }
+}
+
+/// What ended, the last first.
+fn last_ended() -> PageQuery {
+    let ended = |state: &JobState| {
+        !state.is_active() && !matches!(state, JobState::Pending | JobState::RetryWait)
+    };
+    PageQuery {
+        filter: Filter {
+            states: JobState::ALL.into_iter().filter(ended).collect(),
+            ..Filter::default()
+        },
+        sort: SortBy::Changed,
+        descending: true,
+        limit: 500,
+        ..PageQuery::default()
     }
 }
 

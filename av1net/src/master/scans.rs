@@ -276,6 +276,12 @@ impl Scanner {
         everything: bool,
         report: ScanReport,
     ) -> Result<(), ApiError> {
+        // A scan of a part does not see what waits elsewhere.
+        if let Some(again) = report.look_again.clone() {
+            self.later.push((root.path.clone(), again));
+        }
+        let of_root = self.later.iter().filter(|(path, _)| *path == root.path);
+        let look_again = of_root.map(|(_, again)| again.at).min();
         let core = &self.core;
         let complete = everything && report.end == ScanEnd::Complete;
         let scanned = complete.then(clock::now);
@@ -285,7 +291,7 @@ impl Scanner {
             if everything || report.end != ScanEnd::Complete {
                 root.note = note(&report);
             }
-            root.look_again = report.look_again.as_ref().map(|again| again.at);
+            root.look_again = look_again;
             root.scanned = scanned.or(root.scanned);
         });
         if complete {
@@ -295,9 +301,6 @@ impl Scanner {
                 .await?;
             let value = serde_json::to_string(&report.remembered).ok();
             core.write(Op::PutSetting { name, value }).await?;
-        }
-        if let Some(again) = report.look_again {
-            self.later.push((root.path.clone(), again));
         }
         let ScanCounts {
             added,

@@ -436,6 +436,9 @@ fn simulate(seed: u64) {
     let mut troubles = 0;
     loop {
         sim.step().expect("nobody ends by an error");
+        // The store's writer is a real thread: time stands still until it is through.
+        let written = outside.block_on(world.store.write_many(Vec::new()));
+        written.expect("a store");
         let now = sim.elapsed();
         under_way.retain(|(until, trouble)| {
             let lasts = *until > now;

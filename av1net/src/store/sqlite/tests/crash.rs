@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -69,7 +70,8 @@ fn what_was_acknowledged_outlives_a_kill() {
         }
         thread::sleep(Duration::from_micros(700 * round));
         child.kill().expect("killed");
-        child.wait().expect("an end");
+        let end = child.wait().expect("an end");
+        assert_eq!(end.signal(), Some(9), "it ended by itself: {end}");
         for line in lines {
             acknowledged = said(Some(line)).unwrap_or(acknowledged);
         }

@@ -131,6 +131,7 @@ fn a_file_that_is_no_database_is_told_as_damaged() {
 #[test]
 fn a_small_damaged_file_does_not_open_and_its_backup_takes_its_place() {
     let (store, directory) = fresh();
+    store.wait_for_upkeep();
     let names: Vec<String> = (0..2000).map(|n| format!("film {n:04}.mkv")).collect();
     let films: Vec<_> = names.iter().map(|name| (name.as_str(), 1000)).collect();
     library(&store, "films", &films);
@@ -166,6 +167,7 @@ fn a_small_damaged_file_does_not_open_and_its_backup_takes_its_place() {
 #[test]
 fn a_large_damaged_file_takes_no_writes_once_the_check_has_found_it() {
     let (store, directory) = fresh();
+    store.wait_for_upkeep();
     let name = |n: u32| format!("{n:06} {}.mkv", "x".repeat(200));
     let names: Vec<String> = (0..60_000).map(name).collect();
     let films: Vec<_> = names.iter().map(|name| (name.as_str(), 1000)).collect();
