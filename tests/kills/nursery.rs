@@ -146,7 +146,7 @@ pub(crate) struct Process {
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+enum End {
     Exited(i32),
     Killed,
 }
@@ -178,14 +178,17 @@ impl Process {
         }
     }
 
-    /// Waits until it is over.
-    pub(crate) fn wait(&mut self) -> End {
-        loop {
-            if let Some(end) = self.end {
-                return end;
+    /// Waits until it is over: killed, or through. A child that panics has found something.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) {
+        let end = loop {
+            match self.end {
+                Some(end) => break end,
+                None => self.wait_for_stop(),
             }
-            self.wait_for_stop();
-        }
+        };
+        let lawful = matches!(end, End::Killed | End::Exited(0));
+        assert!(lawful, "{end:?}: {}", self.errors());
     }
 
     /// Lets it go on, where it was stopped.

@@ -175,6 +175,13 @@ fn a_folder_is_shrunk_and_then_there_is_nothing_to_do() {
             "{}",
             second.stdout
         );
+        fs::remove_file(home.films().join("one.mkv")).expect("removed");
+        let third = run(home.shrink(&[]));
+        let told = third
+            .assert_code(0)
+            .stdout
+            .contains("There is nothing to do");
+        assert!(told, "what is gone is no film: {}", third.stdout);
         let json = run(home.shrink(&["--json"]));
         let lines = json.assert_code(0).lines();
         assert_eq!(lines.len(), 1, "nothing new: {}", json.stdout);

@@ -181,6 +181,7 @@ impl Follower {
 
     /// How many films there are to look into since the beginning: a worker may be through
     /// with some of them before anyone can ask.
+    ///
     /// Nothing else goes on while it is counted, so it is one page and a few tries: of a
     /// library in which more ends meanwhile the number is a little too small.
     pub(super) async fn found(&self) -> anyhow::Result<u64> {
@@ -246,12 +247,17 @@ impl Follower {
 
 /// What ended, the last first.
 fn last_ended() -> PageQuery {
-    let ended = |state: &JobState| {
-        !state.is_active() && !matches!(state, JobState::Pending | JobState::RetryWait)
-    };
+    use JobState as S;
     PageQuery {
         filter: Filter {
-            states: JobState::ALL.into_iter().filter(ended).collect(),
+            // Not those that are gone: there is nothing to look into.
+            states: vec![
+                S::Completed,
+                S::Skipped,
+                S::Failed,
+                S::Cancelled,
+                S::Quarantined,
+            ],
             ..Filter::default()
         },
         sort: SortBy::Changed,
