@@ -199,6 +199,15 @@ fn a_folder_is_shrunk_and_then_there_is_nothing_to_do() {
     });
 }
 
+/// Gives a file a time so many seconds ahead of this machine's clock, which is waited for.
+fn date_ahead(path: &Path, seconds: u64) {
+    let file = fs::File::options().append(true).open(path);
+    let file = file.expect("opened");
+    let modified = file.metadata().and_then(|meta| meta.modified());
+    let ahead = modified.expect("a time") + std::time::Duration::from_secs(seconds);
+    file.set_modified(ahead).expect("a time");
+}
+
 /// The scan has not come to its end while a film may still be written to, and the others
 /// are shrunk meanwhile.
 #[test]
@@ -206,20 +215,30 @@ fn what_is_done_before_the_scan_ends_is_counted() {
     watched(|| {
         let home = Home::new();
         home.film("old.mkv", 1.0);
-        // A time ahead of this machine's clock is waited for.
-        let new = fs::File::options()
-            .append(true)
-            .open(home.film("new.mkv", 1.0))
-            .expect("opened");
-        let modified = new.metadata().and_then(|meta| meta.modified());
-        let ahead = modified.expect("a time") + std::time::Duration::from_secs(6);
-        new.set_modified(ahead).expect("a time");
-        drop(new);
+        date_ahead(&home.film("new.mkv", 1.0), 6);
         let mut shrink = home.settling(&["shrink", "--settle", "1"]);
         let told = run(shrink.arg(home.films()));
         told.assert_code(0);
         let counted = told.stdout.contains("2 films to look into");
         assert!(counted, "{}", told.stdout);
+    });
+}
+
+/// The first film's replacement is seen by the watch, and what it has looked at then is no
+/// word about the other one.
+#[test]
+fn a_scan_of_a_part_forgets_nobody_who_waits_elsewhere() {
+    watched(|| {
+        let home = Home::new();
+        home.film("old.mkv", 1.0);
+        fs::create_dir(home.films().join("later")).expect("a folder");
+        let new = home.film("later/new.mkv", 1.0);
+        date_ahead(&new, 15);
+        let words = ["master", "--local-worker", "--until-done", "--settle", "1"];
+        let mut master = home.settling(&words);
+        master.args(["--web-port", "0", "--bind-address", "127.0.0.1"]);
+        run(master.arg(home.films())).assert_code(0);
+        assert!(is_av1(&new), "it ended before its turn");
     });
 }
 
