@@ -19,14 +19,14 @@ use std::sync::OnceLock;
 
 use fork::Fork;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, set_parent_process_death_signal,
-    wait, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getppid, kill_process,
+    set_parent_process_death_signal, wait, waitid,
 };
 use tempfile::NamedTempFile;
 
 use crate::support::Scratch;
 
-/// Tells a process that it is the nursery.
+/// Tells a process that it is the nursery, and whose.
 const VARIABLE: &str = "AV1_KILLS_NURSERY";
 
 /// Where the nursery takes orders.
@@ -45,7 +45,7 @@ impl Nursery {
         let address = scratch.file("nursery");
         let listener = UnixListener::bind(&address).expect("a socket");
         let process = Command::new(env::current_exe().expect("this binary"))
-            .env(VARIABLE, "1")
+            .env(VARIABLE, process::id().to_string())
             // Every function is looked up now, and not by each child.
             .env("LD_BIND_NOW", "1")
             .stdin(Stdio::from(OwnedFd::from(listener)))
@@ -69,13 +69,15 @@ impl Drop for Nursery {
 /// Where this process was started as the nursery: forks a child for each order until it is
 /// killed. Returns in the children as well, when `carry_out` has.
 pub(crate) fn run_if_ordered(carry_out: fn(&str)) -> Option<ExitCode> {
-    env::var_os(VARIABLE)?;
-    end_with_the_parent();
+    let parent = env::var(VARIABLE).ok()?.parse().expect("a number");
+    end_with(parent);
     let listener = io::stdin().as_fd().try_clone_to_owned();
     let listener = UnixListener::from(listener.expect("a socket"));
     loop {
         let (connection, _) = listener.accept().expect("an order");
+        let nursery = process::id();
         if let Fork::Child = fork::fork().expect("a process") {
+            end_with(nursery);
             tend(connection, carry_out);
             return Some(ExitCode::SUCCESS);
         }
@@ -85,7 +87,6 @@ pub(crate) fn run_if_ordered(carry_out: fn(&str)) -> Option<ExitCode> {
 
 /// Forks the child of one order, and tells what becomes of it.
 fn tend(mut connection: UnixStream, carry_out: fn(&str)) {
-    end_with_the_parent();
     let mut order = Vec::new();
     let mut reader = BufReader::new(&connection);
     reader.read_until(END, &mut order).expect("an order");
@@ -93,9 +94,10 @@ fn tend(mut connection: UnixStream, carry_out: fn(&str)) {
     let order = order.trim_end_matches(char::from(END));
     let (said, order) = order.split_once('\n').expect("a file for what it says");
     let (errors, order) = order.split_once('\n').expect("a file for its errors");
+    let tender = process::id();
     let child = match fork::fork().expect("a process") {
         Fork::Child => {
-            end_with_the_parent();
+            end_with(tender);
             drop(connection);
             let open = |path| File::options().append(true).open(path).expect("a file");
             rustix::stdio::dup2_stdout(open(said)).expect("redirected");
@@ -111,7 +113,8 @@ fn tend(mut connection: UnixStream, carry_out: fn(&str)) {
         let status = waitid(WaitId::Pid(child), stops | ends).expect("a child");
         let status = status.expect("news of it");
         if status.stopped() {
-            waitid(WaitId::Pid(child), stops).expect("a child");
+            // It may go on, or be over, before its stop is taken note of.
+            let _ = waitid(WaitId::Pid(child), stops | WaitIdOptions::NOHANG);
             writeln!(connection, "stopped").expect("told");
             continue;
         }
@@ -127,9 +130,15 @@ fn tend(mut connection: UnixStream, carry_out: fn(&str)) {
     }
 }
 
-/// Whatever kills the tests, no process stays behind.
-fn end_with_the_parent() {
+/// Whatever kills the tests, no process stays behind: this one ends with its parent, and
+/// now where that is gone already, which no signal tells.
+fn end_with(parent: u32) {
     set_parent_process_death_signal(Some(Signal::KILL)).expect("a signal");
+    let is_there =
+        getppid().is_some_and(|pid| pid.as_raw_nonzero().get().cast_unsigned() == parent);
+    if !is_there {
+        process::exit(1);
+    }
 }
 
 /// Ends an order.
